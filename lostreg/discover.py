@@ -1,0 +1,238 @@
+"""The one object behind the command line, the demo and the evaluation.
+
+``extract`` is heavy: one ViT forward. ``discover`` is cheap: graph, seed, expansion; call it again for every
+other setting::
+
+    from lostreg import Discoverer
+
+    discoverer = Discoverer(model="dinov2-s14-imgfocus")
+    features = discoverer.extract("photo.jpg")
+    discovery = discoverer.discover(features, objects=3)
+    discovery.boxes_xyxy, discovery.masks, discovery.scores, discovery.maps
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lostreg.backbone import Backbone, load_backbone
+from lostreg.errors import ImageError, UsageError
+from lostreg.features import Features
+from lostreg.geometry import Frame
+from lostreg.images import MAX_PIXELS, Photograph, read_photograph
+from lostreg.methods import get_method
+from lostreg.objects import ScoredProposal, find_objects
+from lostreg.preprocess import prepare
+from lostreg.presets import PRESETS
+from lostreg.regions import Map, bounding_box
+from lostreg.settings import (
+    DEFAULT_MAX_SIDE,
+    PARTS,
+    PRECISIONS,
+    InputSettings,
+    MethodSettings,
+    PadMode,
+    Part,
+    Precision,
+    with_overrides,
+)
+from lostreg.weights import Weights, resolve
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    ImageLike = str | Path | bytes | Photograph | NDArray[np.uint8] | Image
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """What was found on one photograph. Coordinates are those of the displayed picture.
+
+    Attributes:
+        boxes_xyxy: ``(n, 4)`` ``float64``, continuous pixels, ``0 <= x0 < x1 <= width``.
+        masks: ``(n, height, width)`` ``bool``.
+        scores: ``(n,)`` ``float64`` in [0, 1]: how clearly each object stands out.
+        seeds_xy: ``(x, y)`` of the patch each object grew from, or ``None`` where the method has no seed.
+        maps: named ``(h, w)`` ``float32`` maps on the patch grid that explain the first object.
+        frame: how the patch grid lies on the photograph.
+        settings: how it was found.
+    """
+
+    boxes_xyxy: NDArray[np.float64]
+    masks: NDArray[np.bool_]
+    scores: NDArray[np.float64]
+    seeds_xy: list[tuple[float, float] | None]
+    maps: dict[str, Map]
+    frame: Frame
+    settings: MethodSettings
+
+    def __len__(self) -> int:
+        """Return the number of objects."""
+        return len(self.scores)
+
+
+class Discoverer:
+    """Finds objects in photographs with one model.
+
+    Args:
+        model: a short name, or any timm id, optionally ``@REVISION``; ``None`` takes the default model.
+        checkpoint: a local file of weights instead of the published ones.
+        layer: the block whose features are read, negative from the end.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        precision: of the ViT; ``auto`` is fp32. The graph is fp32 always.
+        max_side: longest side the ViT sees; ``None`` keeps native size.
+        pad: how the input reaches a multiple of the patch size.
+        overrides: fields of :class:`~lostreg.settings.MethodSettings` that differ from the model's preset.
+
+    Attributes:
+        weights: the resolved weights: model entry, file, source, sha256.
+        backbone: the ViT.
+        settings: the effective method settings, preset and overrides together.
+
+    Raises:
+        ModelError: unknown model, or one without patch keys.
+        WeightsError: its weights cannot be had.
+        UsageError: a setting makes no sense.
+    """
+
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        checkpoint: str | Path | None = None,
+        layer: int = -1,
+        device: str = "auto",
+        precision: Precision = "auto",
+        max_side: int | None = DEFAULT_MAX_SIDE,
+        pad: PadMode = "none",
+        **overrides: Any,
+    ) -> None:
+        """Resolve the weights and build the ViT; everything that can be refused is refused here."""
+        self.input_settings = InputSettings(max_side, pad)
+        self.layer = layer
+        target = choose_device(device)
+        if precision not in PRECISIONS:
+            raise UsageError(f"--precision must be one of {', '.join(PRECISIONS)}, but it is {precision!r}.")
+        with_overrides(MethodSettings(), **overrides)  # refuse nonsense before the weights are fetched
+        self.weights: Weights = resolve(model, Path(checkpoint) if checkpoint else None)
+        self.settings = with_overrides(PRESETS[self.weights.entry.family].settings, **overrides)
+        get_method(self.settings.method)
+        self.precision: Precision = "fp32" if precision == "auto" else precision
+        self.backbone: Backbone = load_backbone(self.weights.entry, self.weights.path, target, self.precision)
+
+    def extract(self, image: ImageLike, parts: frozenset[Part] | set[Part] | None = None) -> Features:
+        """Run the ViT on one photograph: the heavy step.
+
+        Args:
+            image: a path, encoded bytes, ``(height, width, 3)`` ``uint8`` RGB, or a Pillow image.
+            parts: what to keep of the forward, of ``k q v x attention``; ``None`` keeps what the method needs.
+
+        Raises:
+            ImageError: the picture cannot be read.
+        """
+        tensor, frame = self.prepare(as_photograph(image))
+        return self.extract_batch(tensor[None], [frame], parts)[0]
+
+    def prepare(self, photograph: Photograph) -> tuple[torch.Tensor, Frame]:
+        """Turn a decoded photograph into the ViT's input ``(3, H, W)`` and its frame; see ``preprocess``."""
+        return prepare(photograph.rgb, self.backbone.spec, self.input_settings)
+
+    def extract_batch(
+        self, inputs: torch.Tensor, frames: list[Frame], parts: frozenset[Part] | set[Part] | None = None
+    ) -> list[Features]:
+        """Run the ViT on prepared inputs of one size, ``(B, 3, H, W)``."""
+        wanted = self.needs(self.settings) if parts is None else frozenset(parts)
+        if unknown := sorted(wanted - set(PARTS)):
+            raise UsageError(f"parts must be among {', '.join(PARTS)}, but there is {unknown[0]!r}.")
+        return self.backbone.extract(inputs, frames, wanted, self.layer)
+
+    def discover(self, features: Features, **overrides: Any) -> Discovery:
+        """Find objects in extracted features: the cheap step.
+
+        Args:
+            features: from :meth:`extract`.
+            overrides: fields of :class:`~lostreg.settings.MethodSettings` for this call only.
+
+        Raises:
+            FeatureError: the features lack what the method needs, or are not finite.
+            UsageError: a setting makes no sense.
+        """
+        settings = with_overrides(self.settings, **overrides)
+        return on_photograph(find_objects(features, settings), features.frame, settings)
+
+    def __call__(self, image: ImageLike, **overrides: Any) -> Discovery:
+        """Extract and discover in one go."""
+        settings = with_overrides(self.settings, **overrides)
+        return self.discover(self.extract(image, self.needs(settings)), **overrides)
+
+    @staticmethod
+    def needs(settings: MethodSettings) -> frozenset[Part]:
+        """Return the parts of a forward that a method reads."""
+        return get_method(settings.method).needs(settings)
+
+
+def on_photograph(found: list[ScoredProposal], frame: Frame, settings: MethodSettings) -> Discovery:
+    """Carry proposals from the patch grid to the photograph."""
+    width, height = frame.image_wh
+    boxes = [frame.box_to_image(bounding_box(each.proposal.region)) for each in found]
+    masks = [frame.mask_to_image(each.proposal.region) for each in found]
+    seeds = [each.proposal.seed_rc for each in found]
+    return Discovery(
+        boxes_xyxy=np.array(boxes, dtype=np.float64).reshape(-1, 4),
+        masks=np.stack(masks) if masks else np.zeros((0, height, width), dtype=np.bool_),
+        scores=np.array([each.score for each in found], dtype=np.float64),
+        seeds_xy=[None if seed is None else frame.patch_centre_to_image(*seed) for seed in seeds],
+        maps=found[0].proposal.maps if found else {},
+        frame=frame,
+        settings=settings,
+    )
+
+
+def as_photograph(image: ImageLike, *, max_pixels: int = MAX_PIXELS) -> Photograph:
+    """Read whatever stands for a picture.
+
+    Raises:
+        ImageError: the picture cannot be read, or an array is not ``(height, width, 3)`` ``uint8``.
+    """
+    if isinstance(image, Photograph):
+        return image
+    if isinstance(image, str | Path | bytes):
+        return read_photograph(image, max_pixels=max_pixels)
+    if not isinstance(image, np.ndarray):
+        return Photograph(np.asarray(image.convert("RGB")))
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+        raise ImageError(
+            "not-an-image",
+            f"Expected an RGB array (height, width, 3) of uint8, found {image.shape} of {image.dtype}.",
+        )
+    return Photograph(image)
+
+
+def choose_device(name: str) -> torch.device:
+    """Return a device that exists here; ``auto`` takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        UsageError: the device is unknown or not present.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"--device must be auto, cpu, cuda, cuda:N or mps, but it is {name!r}.") from None
+    present = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count(),
+        "mps": int(torch.backends.mps.is_available()),
+    }.get(device.type, 0)
+    if (device.index or 0) >= present:
+        raise UsageError(f"--device {name} is not present here ({present} of type {device.type} found).")
+    return device

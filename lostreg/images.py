@@ -1,0 +1,157 @@
+"""The one door through which photographs come in: decode safely, or refuse in a sentence.
+
+A picture is judged by its header before any pixel is decoded, so that a small file cannot claim
+gigabytes. What comes out is always ``uint8`` RGB:
+
+* EXIF orientation is applied (``upright=False`` keeps the stored frame, in which VOC and COCO annotate);
+* 16-bit grey is divided by 257, not clipped; floating-point pictures are stretched from minimum to maximum;
+* transparency is laid over white; palettes, CMYK, YCbCr and Lab are converted; of an animation the first
+  frame counts.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from lostreg.errors import ImageError
+
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
+"""What is opened. Rarer decoders are left out: each is code that strangers' bytes would reach."""
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm"})
+"""What a folder is searched for. A file that is named is opened whatever it is called."""
+
+MAX_PIXELS = 64_000_000
+"""Above the largest common camera (50 megapixels), below what a small machine can decode (200 MB)."""
+
+_DECODER_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    NotImplementedError,
+    EOFError,
+    MemoryError,
+    struct.error,
+)
+_ORIENTATION_TAG = 0x0112
+_RGB = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A decoded picture.
+
+    Attributes:
+        rgb: ``(height, width, 3)`` ``uint8``.
+        orientation: the EXIF orientation found, 1 to 8; it is already applied if ``upright``.
+        upright: whether ``rgb`` is in the displayed frame; else it is in the stored one.
+    """
+
+    rgb: _RGB
+    orientation: int = 1
+    upright: bool = True
+
+    @property
+    def wh(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.rgb.shape[1], self.rgb.shape[0]
+
+
+def read_photograph(source: str | Path | bytes, *, upright: bool = True, max_pixels: int = MAX_PIXELS) -> Photograph:
+    """Read a picture from a file or from bytes.
+
+    Args:
+        source: a path, or the encoded file's bytes.
+        upright: apply the EXIF orientation.
+        max_pixels: refuse more pixels than this, from the header alone.
+
+    Raises:
+        ImageError: with one of the reason words of :data:`lostreg.errors.ImageReason`.
+    """
+    if isinstance(source, bytes):
+        return _read_stream(io.BytesIO(source), "the picture", upright, max_pixels)
+    path = Path(source)
+    try:
+        if path.exists() and not path.is_file():
+            raise ImageError("unreadable", f"Expected an image file, but {path} is not a regular file.")
+        with path.open("rb") as stream:
+            return _read_stream(stream, str(path), upright, max_pixels)
+    except FileNotFoundError:
+        raise ImageError("missing", f"No file at {path}.") from None
+    except ImageError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        cause = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ImageError("unreadable", f"Cannot read {path}: {cause}.") from error
+
+
+def _read_stream(stream: BinaryIO, name: str, upright: bool, max_pixels: int) -> Photograph:
+    if not stream.read(1):
+        raise ImageError("empty", f"{name} is empty (0 bytes).")
+    stream.seek(0)
+    image = _open_header(stream, name)
+    width, height = image.size
+    if width * height > max_pixels:
+        raise ImageError(
+            "too-large",
+            f"{name} has {width} x {height} pixels, more than the limit of {max_pixels / 1e6:g} million; "
+            "scale it down or raise the limit with --max-pixels.",
+        )
+    try:
+        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+        image.seek(0)
+        image.load()
+        rgb = _to_rgb(ImageOps.exif_transpose(image) if upright else image)
+    except _DECODER_ERRORS as error:
+        raise ImageError("damaged", f"{name} is damaged or cut short: {_short(error)}.") from error
+    return Photograph(rgb, orientation if orientation in range(1, 9) else 1, upright)
+
+
+def _open_header(stream: BinaryIO, name: str) -> Image.Image:
+    try:
+        return Image.open(stream, formats=FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError("too-large", f"{name} claims far too many pixels to decode: {_short(error)}.") from error
+    except UnidentifiedImageError:
+        raise ImageError("not-an-image", f"{name} is not a picture in a known format ({', '.join(FORMATS)}).") from None
+    except _DECODER_ERRORS as error:
+        raise ImageError("damaged", f"{name} has a damaged header: {_short(error)}.") from error
+
+
+def _to_rgb(image: Image.Image) -> _RGB:
+    if image.mode.startswith("I;16") or image.mode == "I":
+        # Pillow opens 16-bit PNGs as I or I;16 depending on its version; both hold 0 to 65535.
+        wide = np.clip(np.asarray(image, dtype=np.int64), 0, 65535)
+        return _grey_to_rgb((wide + 128) // 257)
+    if image.mode == "F":
+        return _grey_to_rgb(_stretch(np.asarray(image, dtype=np.float64)))
+    if image.has_transparency_data:
+        layers = image.convert("RGBA")
+        canvas = Image.new("RGBA", layers.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(canvas, layers)
+    return np.asarray(image.convert("RGB"))
+
+
+def _grey_to_rgb(grey: NDArray[np.generic]) -> _RGB:
+    return np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+def _stretch(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    finite = values[np.isfinite(values)]
+    if finite.size == 0 or finite.min() == finite.max():
+        return np.zeros_like(values)
+    low, high = finite.min(), finite.max()
+    stretched = (np.nan_to_num(values, nan=low, posinf=high, neginf=low) - low) * (255 / (high - low))
+    return np.asarray(np.rint(stretched))
+
+
+def _short(error: BaseException) -> str:
+    return str(error).strip().rstrip(".").splitlines()[0] if str(error).strip() else type(error).__name__

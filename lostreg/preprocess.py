@@ -1,0 +1,85 @@
+"""From a photograph to the ViT's input, and the frame that leads back.
+
+The rule, in order:
+
+1. native size, unless the longer side exceeds ``max_side``: then scaled down to it, antialiased bicubic
+   (Pillow's ``BICUBIC``), the aspect kept to the nearest pixel;
+2. values to ``[0, 1]``, then the model's own mean and standard deviation;
+3. up to the next multiple of the patch size, right and bottom: with zeros *after* normalisation, which is
+   the mean colour (``none``: what LOST does), by reflection (``reflect``), or not padded at all but
+   stretched to the nearest multiple (``resize``).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from lostreg.errors import UsageError
+from lostreg.geometry import Frame
+from lostreg.settings import InputSettings
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What a model expects of its input: patch size, and the normalisation it was trained with (RGB)."""
+
+    patch_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+def prepare(rgb: NDArray[np.uint8], spec: InputSpec, settings: InputSettings) -> tuple[torch.Tensor, Frame]:
+    """Resize, normalise and pad one photograph.
+
+    Args:
+        rgb: ``(height, width, 3)`` ``uint8``.
+        spec: the model's patch size and normalisation.
+        settings: the longest side the ViT may see, and how a multiple of the patch size is reached.
+
+    Returns:
+        The input, ``(3, H, W)`` ``float32`` with ``H`` and ``W`` multiples of the patch size, and its frame.
+
+    Raises:
+        UsageError: ``max_side`` is smaller than one patch.
+    """
+    if settings.max_side is not None and settings.max_side < spec.patch_size:
+        raise UsageError(
+            f"--max-side must be at least one patch ({spec.patch_size} pixels), but it is {settings.max_side}."
+        )
+    multiple = spec.patch_size if settings.pad == "resize" else 1
+    height, width = rgb.shape[:2]
+    content_w, content_h = _content_size(width, height, settings.max_side, multiple)
+    if (content_w, content_h) != (width, height):
+        resized = Image.fromarray(rgb).resize((content_w, content_h), Image.Resampling.BICUBIC)
+        rgb = np.asarray(resized)
+    rows, columns = math.ceil(content_h / spec.patch_size), math.ceil(content_w / spec.patch_size)
+    frame = Frame((width, height), (content_w, content_h), (rows, columns), spec.patch_size)
+    return _normalise_and_pad(rgb, spec, frame, reflect=settings.pad == "reflect"), frame
+
+
+def _content_size(width: int, height: int, max_side: int | None, multiple: int) -> tuple[int, int]:
+    scale = 1.0 if max_side is None else min(1.0, max_side / max(width, height))
+
+    def fit(side: int) -> int:
+        return max(multiple, round(side * scale / multiple) * multiple)
+
+    return fit(width), fit(height)
+
+
+def _normalise_and_pad(rgb: NDArray[np.uint8], spec: InputSpec, frame: Frame, *, reflect: bool) -> torch.Tensor:
+    (content_w, content_h), (input_w, input_h) = frame.content_wh, frame.input_wh
+    scale = (1 / (255 * np.asarray(spec.std))).astype(np.float32)
+    shift = (np.asarray(spec.mean) / np.asarray(spec.std)).astype(np.float32)
+    values = rgb.astype(np.float32) * scale - shift
+    if reflect:
+        # "symmetric" repeats the edge pixel, so it is defined for a picture of any size, 1 x 1 included
+        values = np.pad(values, ((0, input_h - content_h), (0, input_w - content_w), (0, 0)), "symmetric")
+    canvas = torch.zeros(3, input_h, input_w)
+    canvas[:, : values.shape[0], : values.shape[1]] = torch.from_numpy(values).permute(2, 0, 1)
+    return canvas

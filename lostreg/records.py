@@ -1,0 +1,172 @@
+"""One line of a run: what was found on one picture, as JSON, and back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lostreg.errors import RunError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lostreg.discover import Discovery
+
+_DECIMALS = 3
+
+
+@dataclass(frozen=True)
+class RecordedObject:
+    """One object of a record.
+
+    Attributes:
+        bbox_xyxy: continuous pixels of the recorded frame, ``0 <= x0 < x1 <= width``.
+        score: in [0, 1].
+        mask: COCO run-length encoding, ``{"size": [h, w], "counts": "..."}``, or ``None``.
+        seed_xy: centre of the seed patch, or ``None``.
+    """
+
+    bbox_xyxy: tuple[float, float, float, float]
+    score: float
+    mask: dict[str, Any] | None = None
+    seed_xy: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was found on one picture.
+
+    Attributes:
+        key: names the picture within the run; unique, stable, ``/`` between folders.
+        path: where it was read from.
+        width: of the recorded frame, in pixels.
+        height: likewise.
+        orientation: the EXIF orientation of the file.
+        objects: clearest method order kept; may be empty.
+        grid_hw: patch rows and columns.
+        settings: fingerprint of the settings it was found with.
+        ms: milliseconds spent per stage.
+        upright: whether the frame is that of the displayed picture; else it is the stored one.
+    """
+
+    key: str
+    path: str
+    width: int
+    height: int
+    orientation: int
+    objects: tuple[RecordedObject, ...]
+    grid_hw: tuple[int, int]
+    settings: str
+    ms: dict[str, float] = field(default_factory=dict)
+    upright: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values in the order of the published schema."""
+        return {
+            "key": self.key,
+            "path": self.path,
+            "width": self.width,
+            "height": self.height,
+            "orientation": self.orientation,
+            "frame": "displayed" if self.upright else "stored",
+            "objects": [
+                {
+                    "bbox_xyxy": list(each.bbox_xyxy),
+                    "score": each.score,
+                    "mask": each.mask,
+                    "seed_xy": None if each.seed_xy is None else list(each.seed_xy),
+                }
+                for each in self.objects
+            ],
+            "grid_hw": list(self.grid_hw),
+            "settings": self.settings,
+            "ms": self.ms,
+        }
+
+    def to_line(self) -> str:
+        """Return one line of JSON without its newline."""
+        return json.dumps(self.to_json(), separators=(",", ":"), allow_nan=False)
+
+    @classmethod
+    def from_json(cls, values: Any) -> Record:
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            RunError: a field is missing or of the wrong kind.
+        """
+        try:
+            return cls(
+                key=str(values["key"]),
+                path=str(values["path"]),
+                width=int(values["width"]),
+                height=int(values["height"]),
+                orientation=int(values["orientation"]),
+                objects=tuple(_object_from_json(each) for each in values["objects"]),
+                grid_hw=(int(values["grid_hw"][0]), int(values["grid_hw"][1])),
+                settings=str(values["settings"]),
+                ms=dict(values.get("ms", {})),
+                upright=values.get("frame", "displayed") == "displayed",
+            )
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise RunError(f"A record lacks or garbles the field {error}.") from error
+
+
+def _object_from_json(values: dict[str, Any]) -> RecordedObject:
+    x0, y0, x1, y1 = (float(edge) for edge in values["bbox_xyxy"])
+    seed = values.get("seed_xy")
+    return RecordedObject(
+        (x0, y0, x1, y1),
+        float(values["score"]),
+        values.get("mask"),
+        None if seed is None else (float(seed[0]), float(seed[1])),
+    )
+
+
+def record_of(
+    discovery: Discovery,
+    *,
+    key: str,
+    path: str,
+    settings: str,
+    orientation: int = 1,
+    upright: bool = True,
+    ms: dict[str, float] | None = None,
+) -> Record:
+    """Make the record of a discovery."""
+    width, height = discovery.frame.image_wh
+    objects = tuple(
+        RecordedObject(
+            bbox_xyxy=_rounded(box),
+            score=round(float(score), 4),
+            mask=encode_mask(mask),
+            seed_xy=None if seed is None else (round(seed[0], _DECIMALS), round(seed[1], _DECIMALS)),
+        )
+        for box, score, mask, seed in zip(
+            discovery.boxes_xyxy, discovery.scores, discovery.masks, discovery.seeds_xy, strict=True
+        )
+    )
+    return Record(key, path, width, height, orientation, objects, discovery.frame.grid_hw, settings, ms or {}, upright)
+
+
+def encode_mask(mask: NDArray[np.bool_]) -> dict[str, Any]:
+    """Encode a mask ``(height, width)`` as COCO's compressed run lengths, JSON-ready."""
+    from pycocotools import mask as coco_mask
+
+    encoded = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {"size": [int(side) for side in encoded["size"]], "counts": encoded["counts"].decode("ascii")}
+
+
+def decode_mask(encoded: dict[str, Any]) -> NDArray[np.bool_]:
+    """Decode what :func:`encode_mask` made, ``(height, width)``."""
+    from pycocotools import mask as coco_mask
+
+    counts = encoded["counts"].encode("ascii")
+    return np.asarray(coco_mask.decode({"size": encoded["size"], "counts": counts}), dtype=np.bool_)
+
+
+def _rounded(box: NDArray[np.float64]) -> tuple[float, float, float, float]:
+    x0, y0, x1, y1 = (round(float(edge), _DECIMALS) for edge in box)
+    return x0, y0, x1, y1

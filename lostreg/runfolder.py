@@ -1,0 +1,270 @@
+"""The run folder: the only writer and reader of results, made so that nothing written is lost.
+
+::
+
+    RUN/run.json          settings, weights, versions, counts, timings; replaced whole, never edited
+    RUN/records.jsonl     one line per picture, appended and flushed as it is done
+    RUN/failures.jsonl    one line per picture that could not be done: key, path, reason, sentence
+    RUN/overlays/...      pictures for people
+    RUN/run.lock          held while a process writes here
+
+A process killed in the middle of a line leaves a torn last line; opening the folder cuts it off, and that
+picture is done again. The same command resumes a run; other settings or weights are refused with the
+difference shown.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+from filelock import FileLock, Timeout
+
+from lostreg.errors import RunError
+from lostreg.files import write_text_whole
+from lostreg.records import Record
+
+FORMAT = 1
+HEADER, RECORDS, FAILURES, LOCK, OVERLAYS = (
+    "run.json",
+    "records.jsonl",
+    "failures.jsonl",
+    "run.lock",
+    "overlays",
+)
+
+
+class RunFolder:
+    """A run being written; use it as a context manager.
+
+    Attributes:
+        path: the folder.
+        done: keys of the pictures that have a record.
+        failed: keys of the pictures that have a failure.
+    """
+
+    def __init__(self, path: Path, identity: dict[str, Any], *, overwrite: bool = False) -> None:
+        """Name a run folder and what its results depend on; nothing is touched before ``with``.
+
+        Args:
+            path: the folder, made if it is not there.
+            identity: JSON-ready settings and weights; a folder written with others is refused.
+            overwrite: delete the results of an earlier run instead of resuming it.
+        """
+        self.path = path
+        self.identity = identity
+        self.overwrite = overwrite
+        self.done: set[str] = set()
+        self.failed: set[str] = set()
+        self._lock = FileLock(path / LOCK)
+        self._streams: dict[str, BinaryIO] = {}
+        self._header: dict[str, Any] = {}
+
+    def __enter__(self) -> RunFolder:
+        """Lock the folder, check its settings, cut torn lines, and learn what is already done.
+
+        Raises:
+            RunError: locked by another process, made with other settings, damaged, or not writable.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._acquire()
+            try:
+                self._prepare()
+            except BaseException:
+                self._release()
+                raise
+        except OSError as error:
+            raise _disk_error(self.path, error) from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the files and release the lock."""
+        self._release()
+
+    def add(self, record: Record) -> None:
+        """Append a record; it survives the death of the process from here on."""
+        self._append(RECORDS, record.to_line())
+        self.done.add(record.key)
+
+    def fail(self, key: str, path: str, reason: str, sentence: str) -> None:
+        """Append a failure."""
+        line = {"key": key, "path": path, "reason": reason, "error": sentence}
+        self._append(FAILURES, json.dumps(line, separators=(",", ":")))
+        self.failed.add(key)
+
+    def forget_failures(self) -> None:
+        """Drop the recorded failures, so that their pictures are tried again."""
+        self._streams.pop(FAILURES).close()
+        write_text_whole(self.path / FAILURES, "")
+        self.failed.clear()
+        self._streams[FAILURES] = (self.path / FAILURES).open("ab")
+
+    def save_header(self, **fields: Any) -> None:
+        """Write ``run.json`` whole, with the given fields replaced."""
+        self._header |= fields
+        self._header["updated"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        try:
+            write_text_whole(self.path / HEADER, json.dumps(self._header, indent=2) + "\n")
+        except OSError as error:
+            raise _disk_error(self.path, error) from error
+
+    @property
+    def header(self) -> dict[str, Any]:
+        """The content of ``run.json``."""
+        return dict(self._header)
+
+    def _acquire(self) -> None:
+        owner = self.path / LOCK
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            text = owner.read_text(encoding="utf-8", errors="replace").strip() or "another process"
+            raise RunError(
+                f"{self.path} is being written by {text}; wait for it, or choose another --output."
+            ) from None
+        owner.write_text(f"process {os.getpid()} since {time.strftime('%Y-%m-%d %H:%M:%S')}\n", encoding="utf-8")
+
+    def _prepare(self) -> None:
+        if self.overwrite:
+            self._delete_results()
+        self._header = self._checked_header()
+        for name in (RECORDS, FAILURES):
+            cut_torn_line(self.path / name)
+        self.done = {record.key for record in read_records(self.path)}
+        self.failed = {failure["key"] for failure in read_failures(self.path)} - self.done
+        for name in (RECORDS, FAILURES):
+            self._streams[name] = (self.path / name).open("ab")
+        self.save_header()
+
+    def _checked_header(self) -> dict[str, Any]:
+        if not (self.path / HEADER).exists():
+            if (self.path / RECORDS).exists() and (self.path / RECORDS).stat().st_size:
+                raise RunError(f"{self.path} has records but no {HEADER}; use --overwrite or another --output.")
+            return {
+                "format": FORMAT,
+                "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+                "identity": self.identity,
+            }
+        header = read_header(self.path)
+        changes = differences(header.get("identity", {}), self.identity)
+        if changes:
+            raise RunError(
+                f"{self.path} was made with other settings ({'; '.join(changes)}); repeat them, use --overwrite "
+                "to start anew, or choose another --output."
+            )
+        return header
+
+    def _delete_results(self) -> None:
+        for name in (HEADER, RECORDS, FAILURES):
+            (self.path / name).unlink(missing_ok=True)
+        shutil.rmtree(self.path / OVERLAYS, ignore_errors=True)
+
+    def _append(self, name: str, line: str) -> None:
+        stream = self._streams[name]
+        try:
+            stream.write(line.encode("utf-8") + b"\n")
+            stream.flush()
+        except OSError as error:
+            raise _disk_error(self.path, error) from error
+
+    def _release(self) -> None:
+        for stream in self._streams.values():
+            stream.close()
+        self._streams.clear()
+        self._lock.release()
+
+
+def read_header(folder: Path) -> dict[str, Any]:
+    """Read ``run.json``.
+
+    Raises:
+        RunError: it is missing or damaged.
+    """
+    try:
+        header = json.loads((folder / HEADER).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{folder} is not a run folder: it has no {HEADER}.") from None
+    except (OSError, ValueError) as error:
+        raise RunError(f"Cannot read {folder / HEADER}: {error}.") from error
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise RunError(f"{folder / HEADER} is not of format {FORMAT}, which this version of lostreg reads.")
+    return header
+
+
+def read_records(folder: Path) -> Iterator[Record]:
+    """Yield the records of a run in the order they were written; a torn last line is left out.
+
+    Raises:
+        RunError: a line before the last is damaged.
+    """
+    for number, values in _json_lines(folder / RECORDS):
+        try:
+            yield Record.from_json(values)
+        except RunError as error:
+            raise RunError(f"{folder / RECORDS}, line {number}: {error}") from error
+
+
+def read_failures(folder: Path) -> Iterator[dict[str, str]]:
+    """Yield the failures of a run: ``key``, ``path``, ``reason``, ``error``."""
+    for _, values in _json_lines(folder / FAILURES):
+        yield values
+
+
+def cut_torn_line(path: Path) -> int:
+    """Cut an unfinished last line off a file of lines and return how many bytes went."""
+    if not path.exists():
+        return 0
+    with path.open("r+b") as stream:
+        content_end = stream.seek(0, os.SEEK_END)
+        keep, block = content_end, 1 << 16
+        while keep > 0:
+            start = max(0, keep - block)
+            stream.seek(start)
+            newline = stream.read(keep - start).rfind(b"\n")
+            if newline >= 0:
+                keep = start + newline + 1
+                break
+            keep = start
+        stream.truncate(keep)
+    return content_end - keep
+
+
+def differences(old: Any, new: Any, at: str = "") -> list[str]:
+    """Name the leaves in which two JSON-ready values differ, as ``at: old -> new``."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = [*old, *(key for key in new if key not in old)]
+        return [
+            change
+            for key in keys
+            for change in differences(old.get(key), new.get(key), f"{at}.{key}" if at else str(key))
+        ]
+    return [] if old == new else [f"{at}: {old} -> {new}"]
+
+
+def _json_lines(path: Path) -> Iterator[tuple[int, Any]]:
+    if not path.exists():
+        return
+    with path.open("rb") as stream:
+        for number, line in enumerate(stream, start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                yield number, json.loads(line)
+            except ValueError as error:
+                raise RunError(f"{path}, line {number} is damaged: {error}.") from error
+
+
+def _disk_error(path: Path, error: OSError) -> RunError:
+    return RunError(
+        f"Cannot write to the run folder {path}: {error.strerror or error}; free the disk or choose another "
+        "--output, then repeat the command: what is written is kept."
+    )

@@ -1,0 +1,123 @@
+"""The last block that runs, cut down to what is read of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from lostreg.errors import ModelError
+from lostreg.settings import Part, Projection
+
+_ORDER: tuple[Projection, ...] = ("q", "k", "v")
+
+
+class Tap(nn.Module):
+    """Stands in for a transformer block and yields projections of its attention instead of its output.
+
+    Args:
+        block: a timm block with ``norm1`` and ``attn``; its weights are shared.
+        norm: the model's final norm, applied to the output tokens ``x``.
+        parts: what to compute.
+        prefix_tokens: how many tokens stand before the patches.
+    """
+
+    def __init__(self, block: Any, norm: nn.Module, parts: frozenset[Part], prefix_tokens: int) -> None:
+        """Share the block's weights."""
+        super().__init__()
+        self.block = block
+        self.norm = norm
+        self.parts = parts
+        self.prefix_tokens = prefix_tokens
+
+    def forward(self, x: torch.Tensor, rope: torch.Tensor | None = None, **others: Any) -> dict[Part, torch.Tensor]:
+        """Return each part asked for: ``(B, T, D)``, and ``attention`` as ``(B, P, heads, T)``."""
+        outputs: dict[Part, torch.Tensor] = {}
+        attention = self.block.attn
+        normalised = self.block.norm1(x)
+        for name in _ORDER:
+            if name in self.parts:
+                outputs[name] = _join_heads(project(attention, normalised, name))
+        if "attention" in self.parts:
+            outputs["attention"] = prefix_attention(attention, normalised, self.prefix_tokens, rope)
+        if "x" in self.parts:
+            keywords = others if rope is None else {"rope": rope, **others}
+            outputs["x"] = self.norm(self.block(x, **keywords))
+        return outputs
+
+
+def project(attention: Any, x: torch.Tensor, name: Projection) -> torch.Tensor:
+    """Return queries, keys or values as the attention sees them before rotary embedding.
+
+    Computes only the rows of the fused projection that are asked for.
+
+    Args:
+        attention: a timm attention module that :func:`check_block` accepts.
+        x: ``(B, T, D)``, the normalised input of the attention.
+        name: ``q``, ``k`` or ``v``.
+
+    Returns:
+        ``(B, heads, T, D / heads)``.
+    """
+    if attention.qkv is None:
+        projected = getattr(attention, f"{name}_proj")(x)
+    else:
+        rows = _ORDER.index(name)
+        weight = attention.qkv.weight.chunk(3)[rows]
+        bias = attention.qkv.bias
+        bias = getattr(attention, f"{name}_bias", None) if bias is None else bias.chunk(3)[rows]
+        projected = F.linear(x, weight, bias)
+    batch, count, _ = projected.shape
+    split: torch.Tensor = projected.reshape(batch, count, -1, attention.head_dim).transpose(1, 2)
+    if name == "v":
+        return split
+    normalise = attention.q_norm if name == "q" else attention.k_norm
+    return torch.as_tensor(normalise(split))
+
+
+def prefix_attention(attention: Any, x: torch.Tensor, prefix_tokens: int, rope: torch.Tensor | None) -> torch.Tensor:
+    """Return what each prefix token attends to: softmax over all tokens, ``(B, P, heads, T)``.
+
+    Only the P rows that are wanted are computed, so the fused path stays on for the rest of the model.
+    """
+    queries = project(attention, x[:, :prefix_tokens], "q")
+    keys = project(attention, x, "k")
+    if rope is not None:
+        keys = _rotate_patches(attention, keys, rope, prefix_tokens)
+    logits: torch.Tensor = (queries.float() * attention.scale) @ keys.float().transpose(-2, -1)
+    return logits.softmax(dim=-1).transpose(1, 2)
+
+
+def _rotate_patches(attention: Any, keys: torch.Tensor, rope: torch.Tensor, prefix_tokens: int) -> torch.Tensor:
+    from timm.layers import apply_rot_embed_cat
+
+    half = getattr(attention, "rotate_half", False)
+    patches = apply_rot_embed_cat(keys[:, :, prefix_tokens:], rope, half=half)
+    return torch.cat([keys[:, :, :prefix_tokens], patches], dim=2)
+
+
+def _join_heads(split: torch.Tensor) -> torch.Tensor:
+    return split.transpose(1, 2).flatten(2)
+
+
+def check_block(model: Any, name: str) -> None:
+    """Refuse models whose blocks have no keys that can be read.
+
+    Raises:
+        ModelError: no blocks, prefix count, ``norm1``, or a known attention with keys.
+    """
+    from timm.layers import Attention, AttentionRope
+    from timm.models.eva import EvaAttention
+
+    blocks = getattr(model, "blocks", None)
+    block: Any = blocks[-1] if isinstance(blocks, nn.ModuleList | nn.Sequential) and len(blocks) else None
+    attention = getattr(block, "attn", None)
+    known = isinstance(attention, Attention | AttentionRope | EvaAttention)
+    if not known or not hasattr(block, "norm1") or not hasattr(model, "num_prefix_tokens"):
+        found = type(attention).__name__ if attention is not None else type(block).__name__
+        raise ModelError(
+            f"{name} has no patch keys to read (its blocks are built on {found}, not on a plain ViT attention); "
+            "choose one of `lostreg models list`."
+        )
