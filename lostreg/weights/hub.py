@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lostreg.errors import WeightsError
 from lostreg.files import sha256_of
+
+if TYPE_CHECKING:
+    from huggingface_hub.file_download import HfFileMetadata
 
 FILENAME = "model.safetensors"
 TIMEOUT_SECONDS = 4.0
@@ -38,16 +42,19 @@ def fetch(repository: str, revision: str | None) -> HubFile:
     return cached(repository, revision) or _download(repository, revision)
 
 
-def _download(repository: str, revision: str | None) -> HubFile:
-    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+def probe(repository: str, revision: str | None = None) -> HfFileMetadata:
+    """Ask the hub about a repository's weights: one short request that decides whether it can be reached.
+
+    Raises:
+        WeightsError: offline, unreachable, unknown or gated.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
         raise WeightsError(f"{repository} is not cached and HF_HUB_OFFLINE is set.")
     try:
-        # One request decides within seconds whether the hub can be reached; only then the long download.
-        about = get_hf_file_metadata(hf_hub_url(repository, FILENAME, revision=revision), timeout=TIMEOUT_SECONDS)
-        path = Path(hf_hub_download(repository, FILENAME, revision=about.commit_hash or revision))
+        return get_hf_file_metadata(hf_hub_url(repository, FILENAME, revision=revision), timeout=TIMEOUT_SECONDS)
     except GatedRepoError as error:
         raise WeightsError(
             f"{repository} is gated: accept its licence at https://huggingface.co/{repository} and log in with "
@@ -58,7 +65,17 @@ def _download(repository: str, revision: str | None) -> HubFile:
     except HfHubHTTPError as error:
         raise WeightsError(f"The hub refused {repository}: {_first_line(error)}.") from error
     except Exception as error:  # the hub's HTTP client has changed its exception classes between versions
-        raise WeightsError(f"Cannot get {repository} from the hub: {_first_line(error)}.") from error
+        raise WeightsError(f"The model hub cannot be reached: {_first_line(error)}.") from error
+
+
+def _download(repository: str, revision: str | None) -> HubFile:
+    from huggingface_hub import hf_hub_download
+
+    about = probe(repository, revision)
+    try:
+        path = Path(hf_hub_download(repository, FILENAME, revision=about.commit_hash or revision))
+    except Exception as error:  # network, disk or cache trouble, each with a class of its own
+        raise WeightsError(f"The download of {repository} broke off: {_first_line(error)}.") from error
     _check(path, about.etag)
     return _as_hub_file(path)
 

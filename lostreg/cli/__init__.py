@@ -1,0 +1,62 @@
+"""The command line: ``lostreg COMMAND``. One module per command; heavy packages load when a command runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from lostreg import __version__
+from lostreg.cli import discover, doctor, models
+from lostreg.errors import LostregError
+
+COMMANDS = (discover, models, doctor)
+"""Each has ``add_parser(commands)``, and sets ``run``: a function of the parsed arguments to an exit code."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="lostreg",
+        description="Find the objects in images without a single label.",
+        epilog="Exit codes: 0 done, 1 unexpected, 2 usage, 3 some images failed, 4 weights or model, "
+        "5 annotations or dataset, 6 run folder, 130/143 stopped.",
+    )
+    parser.add_argument("--version", action="version", version=f"lostreg {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        command.add_parser(commands)
+    for subparser in commands.choices.values():
+        subparser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code."""
+    args = build_parser().parse_args(argv)
+    try:
+        code: int = args.run(args)
+        sys.stdout.flush()
+    except LostregError as error:
+        return _report(error, error.exit_code, args.debug)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): not an error; keep Python from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return _report(error, 1, args.debug)
+    return code
+
+
+def _report(error: Exception, code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(error)
+    elif code == 1:
+        print(f"lostreg: unexpected {type(error).__name__}: {error} (--debug shows where)", file=sys.stderr)
+    else:
+        print(f"lostreg: {error}", file=sys.stderr)
+    return code
