@@ -149,7 +149,7 @@ def _open_coco(name: str, root: Path, split: str | None, annotations: Path | Non
     if name == "coco20k":
         content = _only_coco20k(content, path)
     parts = [Path(split), Path("images") / split] if split else []
-    folder = next((root / each for each in parts if (root / each).is_dir()), root / "images")
+    folder = next((root / each for each in [*parts, Path("images")] if (root / each).is_dir()), root)
     return _coco_dataset(name, split, content, folder)
 
 

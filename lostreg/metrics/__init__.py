@@ -1,0 +1,1 @@
+"""The figures: pure functions of annotated and predicted boxes."""
