@@ -15,7 +15,7 @@ import io
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,15 @@ _DECODER_ERRORS = (
     struct.error,
 )
 _ORIENTATION_TAG = 0x0112
+_BACK_TO_STORED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
 _RGB = NDArray[np.uint8]
 
 
@@ -109,7 +118,7 @@ def _read_stream(stream: BinaryIO, name: str, upright: bool, max_pixels: int) ->
         orientation = image.getexif().get(_ORIENTATION_TAG, 1)
         image.seek(0)
         image.load()
-        rgb = _to_rgb(ImageOps.exif_transpose(image) if upright else image)
+        rgb = _to_rgb(ImageOps.exif_transpose(image) if upright else _as_stored(image, orientation))
     except _DECODER_ERRORS as error:
         raise ImageError("damaged", f"{name} is damaged or cut short: {_short(error)}.") from error
     return Photograph(rgb, orientation if orientation in range(1, 9) else 1, upright)
@@ -124,6 +133,12 @@ def _open_header(stream: BinaryIO, name: str) -> Image.Image:
         raise ImageError("not-an-image", f"{name} is not a picture in a known format ({', '.join(FORMATS)}).") from None
     except _DECODER_ERRORS as error:
         raise ImageError("damaged", f"{name} has a damaged header: {_short(error)}.") from error
+
+
+def _as_stored(image: Image.Image, orientation: Any) -> Image.Image:
+    """Undo what Pillow does to TIFF alone: it applies the orientation while decoding."""
+    turned = image.format == "TIFF" and orientation in _BACK_TO_STORED
+    return image.transpose(_BACK_TO_STORED[orientation]) if turned else image
 
 
 def _to_rgb(image: Image.Image) -> _RGB:

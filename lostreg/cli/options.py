@@ -1,0 +1,106 @@
+"""Options shared by the commands that discover, and where a setting comes from.
+
+Precedence: command line, then ``--config FILE.toml``, then the model's preset, then the defaults. An option that
+is not given stays ``None``, so that it overrides nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lostreg.errors import UsageError
+from lostreg.settings import DEFAULT_MAX_SIDE, PAD_MODES, PRECISIONS, PROJECTIONS, parse_k_patches, parse_objects
+
+if TYPE_CHECKING:
+    from lostreg.discover import Discoverer
+
+MODEL_OPTIONS = ("model", "checkpoint", "layer", "device", "precision", "max_side", "pad")
+METHOD_OPTIONS = ("method", "feature", "offset", "k_patches", "objects", "attention_head")
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the heavy step: which ViT, on what, at which size."""
+    group = parser.add_argument_group("model (heavy step)")
+    group.add_argument("--model", metavar="NAME[@REVISION]", help="short name or timm id; see `lostreg models list`")
+    group.add_argument("--checkpoint", type=Path, metavar="FILE", help="safetensors or .pth file of weights")
+    group.add_argument("--layer", type=int, metavar="INT", help="block to read, from 0 or from the end (default -1)")
+    group.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps (default auto)")
+    group.add_argument("--precision", choices=PRECISIONS, help="of the ViT (default auto: fp32)")
+    group.add_argument(
+        "--max-side",
+        type=int,
+        metavar="PX",
+        help=f"scale larger pictures down to this longer side; 0 keeps native size (default {DEFAULT_MAX_SIDE})",
+    )
+    group.add_argument("--pad", choices=PAD_MODES, help="how a multiple of the patch size is reached (default none)")
+
+
+def add_method_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the cheap step: how objects are found in the features."""
+    group = parser.add_argument_group("method (cheap step)")
+    group.add_argument("--method", metavar="NAME", help="lost, dino-seg or whole-image (default: the model's preset)")
+    group.add_argument("--feature", choices=PROJECTIONS, help="keys, queries, values or output tokens")
+    group.add_argument(
+        "--offset", metavar="T", help="moves the similarity: none, mean, a number, or a quantile such as q0.5"
+    )
+    group.add_argument(
+        "--k-patches", type=_usage(parse_k_patches), metavar="N|F", help="potential seeds, a count or a fraction"
+    )
+    group.add_argument(
+        "--objects", type=_usage(parse_objects), metavar="N|auto", help="how many to look for (default 1)"
+    )
+    group.add_argument("--attention-head", type=int, metavar="INT", help="head that dino-seg reads (default 4)")
+
+
+def add_config_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--config``."""
+    parser.add_argument("--config", type=Path, metavar="FILE.toml", help="options by their long names")
+
+
+def apply_config(args: argparse.Namespace) -> None:
+    """Fill options that were not given from the ``--config`` file.
+
+    Raises:
+        UsageError: the file is missing or damaged, or names an option that does not exist.
+    """
+    if args.config is None:
+        return
+    try:
+        values = tomllib.loads(args.config.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"Cannot read the settings in {args.config}: {error}.") from error
+    allowed = set(MODEL_OPTIONS) | set(METHOD_OPTIONS)
+    for name, value in values.items():
+        option = name.replace("-", "_")
+        if option not in allowed:
+            near = difflib.get_close_matches(option, sorted(allowed), n=1, cutoff=0.0)[0].replace("_", "-")
+            raise UsageError(f"{args.config} sets {name!r}, which is no option; did you mean {near!r}?")
+        if getattr(args, option) is None:
+            setattr(args, option, str(value) if option == "offset" else value)
+
+
+def discoverer_from(args: argparse.Namespace) -> Discoverer:
+    """Build the discoverer that the options ask for."""
+    from lostreg.discover import Discoverer
+
+    given = {name: getattr(args, name) for name in (*MODEL_OPTIONS, *METHOD_OPTIONS)}
+    given = {name: value for name, value in given.items() if value is not None}
+    if given.get("max_side") == 0:
+        given["max_side"] = None
+    return Discoverer(given.pop("model", None), **given)
+
+
+def _usage(parse: Any) -> Any:
+    """Let argparse show a parser's own sentence."""
+
+    def parse_argument(text: str) -> Any:
+        try:
+            return parse(text)
+        except UsageError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parse_argument

@@ -1,0 +1,195 @@
+"""The image door: every mode in, every kind of damage out as a sentence."""
+
+from __future__ import annotations
+
+import io
+import struct
+import time
+import tracemalloc
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+from support import picture
+
+from lostreg.errors import ImageError
+from lostreg.images import MAX_PIXELS, read_photograph
+
+MODES = [("1", "png"), ("L", "png"), ("LA", "png"), ("P", "png"), ("PA", "tif"), ("RGB", "jpg"), ("RGBA", "png")]
+MODES += [("CMYK", "jpg"), ("YCbCr", "jpg"), ("RGB", "webp"), ("RGB", "bmp"), ("P", "gif"), ("LAB", "tif")]
+
+
+@pytest.mark.parametrize(("mode", "suffix"), MODES)
+def test_every_mode_becomes_rgb(tmp_path, mode, suffix):
+    if mode == "PA":
+        path = tmp_path / "a.tif"
+        picture(tmp_path / "base.png", mode="P")
+        Image.open(tmp_path / "base.png").convert("PA").convert("LA").save(path)
+    elif mode == "LAB":
+        from PIL import ImageCms
+
+        path = tmp_path / "a.tif"
+        rgb = Image.open(picture(tmp_path / "base.png"))
+        ImageCms.profileToProfile(rgb, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB").save(path)
+    else:
+        path = picture(tmp_path / f"a.{suffix}", mode=mode)
+    photograph = read_photograph(path)
+    assert photograph.rgb.shape == (60, 80, 3)
+    assert photograph.rgb.dtype == np.uint8
+    assert photograph.rgb[24, 48].mean() > photograph.rgb[50, 5].mean()  # the disc is brighter than the ground
+
+
+def test_16_bit_grey_is_scaled_not_clipped(tmp_path):
+    ramp = np.linspace(0, 65535, 256).astype(np.uint16)[None].repeat(4, axis=0)
+    for name in ("a.png", "a.tif"):
+        Image.fromarray(ramp).save(tmp_path / name)
+        rgb = read_photograph(tmp_path / name).rgb
+        assert np.abs(rgb[0, :, 0].astype(int) - np.arange(256)).max() <= 1
+
+
+def test_float_pictures_are_stretched_even_with_values_that_are_not_finite(tmp_path):
+    values = np.array([[0.25, 0.5], [np.nan, 0.75]], dtype=np.float32)
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    assert read_photograph(tmp_path / "a.tif").rgb[:, :, 0].tolist() == [[0, 128], [0, 255]]
+    Image.fromarray(np.full((2, 2), 7, dtype=np.float32)).save(tmp_path / "flat.tif")
+    assert read_photograph(tmp_path / "flat.tif").rgb.max() == 0
+
+
+def test_transparency_is_laid_over_white(tmp_path):
+    Image.new("RGBA", (4, 4), (255, 0, 0, 0)).save(tmp_path / "a.png")
+    assert (read_photograph(tmp_path / "a.png").rgb == 255).all()
+
+
+def test_first_frame_of_an_animation_counts(tmp_path):
+    frames = [Image.new("P", (9, 9), color) for color in (1, 2, 3)]
+    frames[0].putpalette([0, 0, 0, 250, 0, 0, 0, 250, 0, 0, 0, 250])
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert read_photograph(tmp_path / "a.gif").rgb[0, 0].tolist() == [250, 0, 0]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+def test_exif_orientation_is_applied_unless_the_stored_frame_is_asked_for(tmp_path, orientation, suffix):
+    path, exif = tmp_path / f"a.{suffix}", Image.Exif()
+    exif[0x0112] = orientation
+    stored = np.zeros((40, 60, 3), dtype=np.uint8)
+    stored[:10, :20] = 255
+    Image.fromarray(stored).save(path, exif=exif)
+    # where the bright top left corner is displayed, by the EXIF 2.3 definition of each value
+    corners = {1: "tl", 2: "tr", 3: "br", 4: "bl", 5: "tl", 6: "tr", 7: "br", 8: "bl"}
+    photograph = read_photograph(path)
+    assert photograph.orientation == orientation
+    assert photograph.wh == ((60, 40) if orientation < 5 else (40, 60))
+    row = 0 if corners[orientation][0] == "t" else -1
+    column = 0 if corners[orientation][1] == "l" else -1
+    assert photograph.rgb[row, column, 0] > 200
+    assert photograph.rgb[-1 - row, -1 - column, 0] < 50
+    raw = read_photograph(path, upright=False)
+    assert raw.wh == (60, 40)
+    assert raw.rgb[0, 0, 0] > 200
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (3000, 1)])
+def test_extreme_shapes_are_read(tmp_path, size):
+    assert read_photograph(picture(tmp_path / "a.png", size)).wh == size
+
+
+def bomb(width, height):
+    """Return a valid one-bit PNG of zeros that is tiny on disk."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    packer = zlib.compressobj(9)
+    row = b"\0" * (1 + (width + 7) // 8)
+    body = b"".join(packer.compress(row * 100) for _ in range(height // 100)) + packer.flush()
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("side", [12_000, 20_000])
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_small_file_that_claims_gigabytes_is_refused_from_its_header(tmp_path, side):
+    path = tmp_path / "bomb.png"
+    path.write_bytes(bomb(side, side))
+    assert path.stat().st_size < 60_000
+    tracemalloc.start()
+    started = time.perf_counter()
+    with pytest.raises(ImageError) as caught:
+        read_photograph(path)
+    seconds, (_, peak) = time.perf_counter() - started, tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert caught.value.reason == "too-large"
+    assert seconds < 0.5
+    assert peak < 5_000_000
+
+
+def test_the_limit_can_be_moved(tmp_path):
+    path = picture(tmp_path / "a.png", (100, 100))
+    assert read_photograph(path, max_pixels=10_000).wh == (100, 100)
+    with pytest.raises(ImageError, match="raise the limit"):
+        read_photograph(path, max_pixels=9_999)
+    assert MAX_PIXELS > 8160 * 6144  # a 50 megapixel camera
+
+
+def jpeg_bytes():
+    stream = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 300, 3), dtype=np.uint8)).save(stream, "JPEG")
+    return stream.getvalue()
+
+
+DAMAGED = {
+    "empty": (b"", "empty"),
+    "text": (b"this is not a picture\n" * 20, "not-an-image"),
+    "cut in half": (jpeg_bytes()[: len(jpeg_bytes()) // 2], "damaged"),
+    "header only": (jpeg_bytes()[:30], None),
+    "pdf": (b"%PDF-1.4\n" + b"x" * 500, "not-an-image"),
+    "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not-an-image"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_damage_is_a_sentence_that_names_the_file(tmp_path, name):
+    content, reason = DAMAGED[name]
+    path = tmp_path / f"{name}.jpg"
+    path.write_bytes(content)
+    with pytest.raises(ImageError) as caught:
+        read_photograph(path)
+    assert str(path) in str(caught.value)
+    assert reason is None or caught.value.reason == reason
+
+
+def test_missing_files_folders_and_odd_names_are_refused(tmp_path):
+    for path, reason in [(tmp_path / "no.jpg", "missing"), (tmp_path, "unreadable"), ("a\0b.jpg", "unreadable")]:
+        with pytest.raises(ImageError) as caught:
+            read_photograph(path)
+        assert caught.value.reason == reason
+
+
+def test_a_pipe_is_refused_without_waiting_for_it(tmp_path):
+    import os
+
+    os.mkfifo(tmp_path / "a.jpg")
+    with pytest.raises(ImageError, match="not a regular file"):
+        read_photograph(tmp_path / "a.jpg")
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow warns of odd metadata; what counts here is what is raised
+def test_mutated_pictures_are_read_or_refused_and_nothing_else(tmp_path):
+    generator = np.random.default_rng(0)
+    originals = []
+    for suffix in ("jpg", "png", "webp", "tif", "bmp", "gif"):
+        originals.append(picture(tmp_path / f"a.{suffix}", (48, 36)).read_bytes())
+    refused = 0
+    for trial in range(1800):
+        content = bytearray(originals[trial % len(originals)])
+        for _ in range(int(generator.integers(1, 8))):
+            content[int(generator.integers(len(content)))] = int(generator.integers(256))
+        if trial % 3 == 0:
+            content = content[: int(generator.integers(1, len(content)))]
+        try:
+            read_photograph(bytes(content), max_pixels=1_000_000)
+        except ImageError:
+            refused += 1
+    assert 300 < refused < 1800

@@ -1,0 +1,62 @@
+"""Position embeddings resized like DINO, against its formula written out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from lostreg.backbone import Backbone, build_model
+from lostreg.catalogue import BY_NAME
+from lostreg.pos_embed import resize_like_dino
+
+
+def cubic(distance):
+    """The cubic convolution kernel with a = -0.75, which PyTorch uses."""
+    d, a = abs(distance), -0.75
+    if d <= 1:
+        return (a + 2) * d**3 - (a + 3) * d**2 + 1
+    return a * (d**3 - 5 * d**2 + 8 * d - 4) if d < 2 else 0.0
+
+
+def weights_by_hand(size, out):
+    """Return the (out, size) matrix of a resize by (out + 0.1) / size without antialiasing, edges repeated."""
+    scale = size / (out + 0.1)
+    matrix = np.zeros((out, size))
+    for i in range(out):
+        source = (i + 0.5) * scale - 0.5
+        base = int(np.floor(source))
+        for tap in range(base - 1, base + 3):
+            matrix[i, min(max(tap, 0), size - 1)] += cubic(source - tap)
+    return matrix
+
+
+@pytest.mark.parametrize("grid_hw", [(7, 9), (14, 20), (21, 32), (1, 1)])
+def test_equals_the_formula(grid_hw):
+    side, width = 14, 5
+    rows = torch.from_numpy(np.random.default_rng(0).normal(size=(1, 1 + side * side, width)))
+    grid = rows[0, 1:].reshape(side, side, width).numpy()
+    vertical, horizontal = (weights_by_hand(side, out) for out in grid_hw)
+    expected = np.einsum("ri,cj,ijd->rcd", vertical, horizontal, grid).reshape(-1, width)
+    resized = resize_like_dino(rows, grid_hw)
+    np.testing.assert_allclose(resized[0, 1:], expected, atol=1e-6)
+    assert torch.equal(resized[:, 0], rows[:, 0])
+
+
+def test_the_trained_grid_is_left_alone():
+    rows = torch.randn(1, 1 + 14 * 14, 5)
+    assert torch.equal(resize_like_dino(rows, (14, 14)), rows)
+
+
+def test_dino_models_use_it_and_others_do_not():
+    torch.manual_seed(0)
+    own, timms = build_model(BY_NAME["dino-s16"]), build_model(BY_NAME["deit3-s16"])
+    assert own._pos_embed.__qualname__.startswith("use_dino_pos_embed")
+    assert timms._pos_embed.__qualname__.startswith("VisionTransformer")
+    Backbone(BY_NAME["dino-s16"], own, torch.device("cpu"), "fp32")
+    patches = torch.randn(2, 5, 7, 384)
+    with torch.inference_mode():
+        tokens = own._pos_embed(patches)
+        added = tokens[:, 1:] - patches.flatten(1, 2)
+    torch.testing.assert_close(added[0], resize_like_dino(own.pos_embed, (5, 7))[0, 1:])
+    torch.testing.assert_close(tokens[1, 0], own.cls_token[0, 0] + own.pos_embed[0, 0])
