@@ -20,7 +20,8 @@ def lost_by_hand(features, grid_hw, k_patches=100, offset=("none", 0.0)):
         similarity = similarity - value
     degrees = []
     for i in range(count):
-        degrees.append(sum(1 for j in range(count) if j != i and similarity[i, j] > 0))
+        others = np.delete(similarity[i], i)
+        degrees.append(int((others > 0).sum()))
     order = sorted(range(count), key=lambda i: (degrees[i], i))
     seed = order[0]
     similar = [i for i in order[:k_patches] if i == seed or similarity[seed, i] > 0]

@@ -31,7 +31,9 @@ def test_every_mode_becomes_rgb(tmp_path, mode, suffix):
 
         path = tmp_path / "a.tif"
         rgb = Image.open(picture(tmp_path / "base.png"))
-        ImageCms.profileToProfile(rgb, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB").save(path)
+        ImageCms.profileToProfile(
+            rgb, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
+        ).save(path)
     else:
         path = picture(tmp_path / f"a.{suffix}", mode=mode)
     photograph = read_photograph(path)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lostreg.cli.options import (
     add_config_option,
+    add_dataset_options,
     add_method_options,
     add_model_options,
     apply_config,
@@ -42,8 +43,9 @@ def add_parser(commands: Any) -> None:
         "command resumes it; without, the boxes are printed and nothing is written.",
     )
     parser.add_argument(
-        "sources", nargs="+", metavar="SOURCE", help="image, folder, glob, .txt list, .tar, video, or - for stdin"
+        "sources", nargs="*", metavar="SOURCE", help="image, folder, glob, .txt list, .tar, video, or - for stdin"
     )
+    add_dataset_options(parser, required=False)
     run_group = parser.add_argument_group("run")
     run_group.add_argument("--output", type=Path, metavar="RUN", help="run folder")
     run_group.add_argument("--overwrite", action="store_true", help="delete the run folder's results and start anew")
@@ -51,7 +53,7 @@ def add_parser(commands: Any) -> None:
     run_group.add_argument(
         "--overlays",
         action=argparse.BooleanOptionalAction,
-        help=f"pictures with boxes and masks (default: in runs of up to {OVERLAYS_UP_TO} pictures)",
+        help=f"pictures with boxes and masks (default: up to {OVERLAYS_UP_TO} pictures, no --dataset)",
     )
     run_group.add_argument(
         "--shard", metavar="i/n", help="do the i-th of n parts (i from 1), chosen by a hash of the key"
@@ -79,7 +81,8 @@ def run(args: argparse.Namespace) -> int:
     listing = _listing(args)
     _keep_recorded_model(args)
     discoverer = discoverer_from(args)
-    identity = run_identity(discoverer)
+    # VOC and COCO annotate the stored frame, so a dataset's pictures are not turned upright
+    identity = run_identity(discoverer, frame="stored" if args.dataset else "displayed")
     plan = _plan(args, discoverer, identity)
     with ExitStack() as stack:
         folder = _open_folder(args, identity, stack)
@@ -171,17 +174,30 @@ def _check(args: argparse.Namespace) -> None:
     for option, value in (("--batch-size", args.batch_size), ("--workers", args.workers), ("--every", args.every)):
         if value is not None and value < 1:
             raise UsageError(f"{option} must be at least 1, but it is {value}.")
+    if bool(args.sources) == bool(args.dataset):
+        raise UsageError("Name either the pictures (SOURCE...) or a dataset (--dataset NAME --root DIR).")
+    if args.dataset and args.root is None:
+        raise UsageError("--dataset needs the folder it lies in: --root DIR.")
     if args.output is None:
         for option in ("overwrite", "retry_failed", "overlays"):
             if getattr(args, option):
                 raise UsageError(f"--{option.replace('_', '-')} needs a run folder; name one with --output.")
 
 
+def _dataset(args: argparse.Namespace) -> Listing:
+    from lostreg.datasets import open_dataset
+    from lostreg.sources import ImageItem, Listing
+
+    dataset = open_dataset(args.dataset, args.root, args.split, args.annotations)
+    items = [ImageItem(image.key, str(image.path), image.path) for image in dataset.images]
+    return Listing(items, len(items))
+
+
 def _listing(args: argparse.Namespace) -> Listing:
     from lostreg.sources import Listing, in_shard, list_sources, parse_shard
 
     shard = parse_shard(args.shard) if args.shard else None
-    listing = list_sources(args.sources, sys.stdin, every=args.every)
+    listing = _dataset(args) if args.dataset else list_sources(args.sources, sys.stdin, every=args.every)
     if shard is None:
         return listing
     chosen = (item for item in listing.items if in_shard(item.key, shard))
@@ -210,6 +226,7 @@ def _plan(args: argparse.Namespace, discoverer: Discoverer, identity: dict[str, 
         settings=fingerprint(identity),
         batch_size=args.batch_size or (1 if on_cpu else 16),
         workers=args.workers or 2,
+        upright=args.dataset is None,
         max_pixels=args.max_pixels or MAX_PIXELS,
     )
 
@@ -255,6 +272,7 @@ def _header(args: argparse.Namespace, discoverer: Discoverer) -> dict[str, Any]:
         },
         "device": str(discoverer.backbone.device),
         "sources": args.sources,
+        "dataset": {"name": args.dataset, "root": str(args.root), "split": args.split} if args.dataset else None,
         "shard": args.shard,
         "versions": package_versions(),
     }
@@ -265,7 +283,8 @@ def _overlay_writer(args: argparse.Namespace, total: int | None) -> Callable[[Re
 
     wanted = args.overlays
     if wanted is None:
-        wanted = args.output is not None and total is not None and total <= OVERLAYS_UP_TO
+        small = total is not None and total <= OVERLAYS_UP_TO
+        wanted = args.output is not None and args.dataset is None and small
 
     def draw(record: Record, discovery: Discovery, photograph: Photograph) -> None:
         if wanted:

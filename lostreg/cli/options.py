@@ -22,6 +22,18 @@ MODEL_OPTIONS = ("model", "checkpoint", "layer", "device", "precision", "max_sid
 METHOD_OPTIONS = ("method", "feature", "offset", "k_patches", "objects", "attention_head")
 
 
+DATASETS = ("voc07", "voc12", "coco", "coco20k", "folder")
+
+
+def add_dataset_options(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    """Add the options that name a dataset."""
+    group = parser.add_argument_group("dataset")
+    group.add_argument("--dataset", choices=DATASETS, required=required, help="a dataset by its layout")
+    group.add_argument("--root", type=Path, required=required, metavar="DIR", help="folder of the dataset")
+    group.add_argument("--split", metavar="NAME", help="such as trainval (VOC's default) or val2017")
+    group.add_argument("--annotations", type=Path, metavar="FILE", help="COCO json to read instead of the usual one")
+
+
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the heavy step: which ViT, on what, at which size."""
     group = parser.add_argument_group("model (heavy step)")

@@ -1,0 +1,211 @@
+"""The Discoverer on real photographs with the real ViT."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+import torch
+from lost_by_hand import lost_by_hand
+from PIL import Image
+from support import features_of
+
+from lostreg import Discoverer
+from lostreg.discover import as_photograph, choose_device
+from lostreg.errors import FeatureError, ImageError, ModelError, UsageError
+from lostreg.images import read_photograph
+from lostreg.methods.lost import propose
+from lostreg.regions import bounding_box
+from lostreg.settings import MethodSettings, Offset
+
+pytestmark = pytest.mark.weights
+
+
+def test_every_example_gets_a_box_inside_it(discoverer, examples):
+    assert len(examples) >= 5
+    for path in examples:
+        discovery = discoverer(path)
+        width, height = read_photograph(path).wh
+        assert len(discovery) == 1
+        x0, y0, x1, y1 = discovery.boxes_xyxy[0]
+        assert 0 <= x0 < x1 <= width
+        assert 0 <= y0 < y1 <= height
+        assert discovery.masks.shape == (1, height, width)
+        ys, xs = np.nonzero(discovery.masks[0])
+        assert (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1) == (x0, y0, x1, y1)
+        assert 0 <= discovery.scores[0] <= 1
+
+
+def test_path_bytes_array_and_pillow_image_give_the_same(discoverer, examples):
+    path = examples[0]
+    rgb = read_photograph(path).rgb
+    boxes = [discoverer(image).boxes_xyxy.tolist() for image in (path, str(path), path.read_bytes(), rgb)]
+    boxes.append(discoverer(Image.fromarray(rgb)).boxes_xyxy.tolist())
+    assert all(each == boxes[0] for each in boxes)
+
+
+def test_the_cheap_step_runs_no_vit(discoverer, examples):
+    features = discoverer.extract(examples[0], {"k", "q", "v", "x", "attention"})
+    hook = discoverer.backbone.model.patch_embed.register_forward_hook(lambda m, i, o: pytest.fail("the ViT ran"))
+    for feature in "kqvx":
+        for offset in ("none", "mean", "q0.5"):
+            found = discoverer.discover(features, method="lost", feature=feature, offset=offset, objects=3)
+            assert 1 <= len(found) <= 3
+    assert len(discoverer.discover(features, method="dino-seg")) == 1
+    hook.remove()
+
+
+def test_whole_image_is_the_whole_image(discoverer, examples):
+    width, height = read_photograph(examples[0]).wh
+    assert discoverer(examples[0], method="whole-image").boxes_xyxy.tolist() == [[0, 0, width, height]]
+
+
+def test_several_objects_do_not_share_patches(discoverer, examples):
+    discovery = discoverer(examples[0], objects=4)
+    assert len(discovery) == 4
+    assert discovery.masks.sum(axis=0).max() == 1
+
+
+def test_a_large_photograph_is_scaled_and_its_box_comes_back(discoverer, examples):
+    small = Image.open(examples[0]).convert("RGB")
+    large = small.resize((small.width * 3, small.height * 3), Image.Resampling.BICUBIC)
+    discovery = discoverer(large)
+    assert discovery.frame.image_wh == large.size
+    assert max(discovery.frame.content_wh) == 640
+    assert discovery.boxes_xyxy[0, 2] <= large.width
+
+
+def test_tiny_photographs_have_an_answer(discoverer):
+    for wh in ((1, 1), (3, 200), (15, 14)):
+        discovery = discoverer(np.full((wh[1], wh[0], 3), 128, dtype=np.uint8))
+        assert len(discovery) == 1
+        assert discovery.masks.any()
+
+
+def test_features_that_are_not_finite_are_refused(discoverer):
+    values = np.ones((12, 4))
+    values[3, 1] = np.nan
+    with pytest.raises(FeatureError, match="not finite"):
+        discoverer.discover(features_of(values, (3, 4)), method="lost", feature="k")
+
+
+def test_a_projection_that_was_not_extracted_is_named(discoverer, examples):
+    features = discoverer.extract(examples[0], {"k"})
+    with pytest.raises(FeatureError, match="needs projection 'v'"):
+        discoverer.discover(features, method="lost", feature="v")
+    with pytest.raises(FeatureError, match="CLS attention, but it was not extracted"):
+        discoverer.discover(features, method="dino-seg")
+
+
+NONSENSE = [
+    ({"model": "dinov2-s14-imgfocs"}, ModelError),
+    ({"device": "tpu"}, UsageError),
+    ({"device": "cuda:99"}, UsageError),
+    ({"precision": "int3"}, UsageError),
+    ({"max_side": -1}, UsageError),
+    ({"offset": "q7"}, UsageError),
+    ({"k_patches": 0}, UsageError),
+    ({"k_patches": 1.5}, UsageError),
+    ({"objects": 0}, UsageError),
+    ({"feature": "z"}, UsageError),
+    ({"method": "magic"}, UsageError),
+    ({"colour": "red"}, UsageError),
+]
+
+
+@pytest.mark.parametrize(("given", "error"), NONSENSE)
+def test_nonsense_is_refused_when_the_discoverer_is_built(given, error):
+    with pytest.raises(error):
+        Discoverer(**({"model": "dinov2-s14-imgfocus"} | given))
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 3), (4, 4), (4, 4, 4), (2, 4, 4, 3)])
+def test_arrays_that_are_no_rgb_picture_are_refused(shape):
+    with pytest.raises(ImageError, match="RGB array"):
+        as_photograph(np.zeros(shape, dtype=np.uint8))
+
+
+def test_auto_device_exists():
+    assert choose_device("auto").type in {"cpu", "cuda", "mps"}
+
+
+def by_grid(discoverer, paths):
+    groups = {}
+    for path in paths:
+        tensor, frame = discoverer.prepare(read_photograph(path))
+        groups.setdefault(frame.grid_hw, []).append((path.name, tensor, frame))
+    return groups
+
+
+def boxes_in_batches(discoverer, groups, size, generator=None):
+    boxes = {}
+    for members in groups.values():
+        order = members if generator is None else [members[i] for i in generator.permutation(len(members))]
+        for start in range(0, len(order), size):
+            names, tensors, frames = zip(*order[start : start + size], strict=True)
+            for name, features in zip(
+                names, discoverer.extract_batch(torch.stack(tensors), list(frames), {"k", "v"}), strict=True
+            ):
+                for feature, offset in (("v", "none"), ("k", "mean")):
+                    found = discoverer.discover(features, method="lost", feature=feature, offset=offset)
+                    boxes[name, feature] = (found.boxes_xyxy.tolist(), found.seeds_xy)
+    return boxes
+
+
+def test_batch_size_and_order_change_no_box(discoverer, dev100):
+    groups = by_grid(discoverer, dev100[:32])
+    alone = boxes_in_batches(discoverer, groups, 1)
+    assert len(alone) == 64
+    for size in (2, 8):
+        assert boxes_in_batches(discoverer, groups, size) == alone
+    assert boxes_in_batches(discoverer, groups, 8, np.random.default_rng(0)) == alone
+
+
+def test_real_photographs_equal_the_literal_procedure(discoverer, dev100):
+    for path in dev100:
+        features = discoverer.extract(path, {"k", "v"})
+        for name, offset in (("k", "none"), ("k", "mean"), ("v", "none")):
+            settings = MethodSettings(feature=name, offset=Offset(offset))
+            found = propose(features, settings, np.ones(features.grid_hw, dtype=bool))
+            values = features.tokens[name].numpy()
+            box, seed, component = lost_by_hand(values, features.grid_hw, 100, (offset, 0.0))
+            assert found.seed_rc == divmod(seed, features.grid_hw[1]), path.name
+            assert bounding_box(found.region) == box, path.name
+            assert {tuple(patch) for patch in np.argwhere(found.region)} == component, path.name
+
+
+@pytest.mark.slow
+def test_one_photograph_costs_little_more_than_the_bare_forward(discoverer):
+    """Forward and discovery of a 500 x 375 photograph: at most 1.15 times timm's forward of the same tensor."""
+    rgb = np.random.default_rng(0).integers(0, 256, size=(375, 500, 3), dtype=np.uint8)
+    tensor, frame = discoverer.prepare(as_photograph(rgb))
+    inputs, ratios = tensor[None], []
+    for _ in range(9):
+        started = time.perf_counter()
+        with torch.inference_mode():
+            discoverer.backbone.model.forward_features(inputs)
+        bare = time.perf_counter()
+        discoverer.discover(discoverer.extract_batch(inputs, [frame])[0])
+        ratios.append((time.perf_counter() - bare) / (bare - started))
+    print("ratios", sorted(round(ratio, 3) for ratio in ratios))
+    assert np.median(ratios[1:]) <= 1.15
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("feature", "offset", "published"), [("v", "none", 50.4), ("k", "none", 30.0), ("k", "mean", 45.0)]
+)
+def test_corloc_on_dev500(discoverer, data_root, feature, offset, published):
+    """CorLoc of LOST on 500 photographs, against figures measured by other code on the same weights."""
+    from lostreg.datasets import open_dataset
+    from lostreg.evaluate import evaluate
+    from lostreg.predictions import PredictedBoxes, Predictions
+
+    dataset = open_dataset("voc07", data_root / "voc07" / "VOCdevkit", "dev500")
+    boxes = {}
+    for image in dataset.images:
+        found = discoverer(image.path, method="lost", feature=feature, offset=offset)
+        boxes[image.key] = PredictedBoxes(found.boxes_xyxy, found.scores)
+    measured = evaluate(dataset.truths(), Predictions("test", boxes)).corloc.percent
+    assert measured == pytest.approx(published, abs=0.6)
