@@ -1,0 +1,62 @@
+"""``lostreg report``: one HTML page about a run."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from lostreg.errors import UsageError
+
+DATASET_NAMES = ("voc07", "voc12", "coco", "coco20k", "folder")
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "report",
+        help="one HTML page about a run: figures, plots, pictures",
+        description="Write one HTML page that holds everything it shows, to be opened in any browser or sent by mail.",
+    )
+    parser.add_argument("run_folder", metavar="RUN", type=Path, help="the run folder")
+    parser.add_argument("--dataset", choices=DATASET_NAMES, help="judge the boxes against this dataset")
+    parser.add_argument("--root", type=Path, metavar="DIR", help="folder of the dataset")
+    parser.add_argument("--split", metavar="NAME", help="such as trainval (VOC's default) or val2017")
+    parser.add_argument("--annotations", type=Path, metavar="FILE", help="COCO json to read instead of the usual one")
+    parser.add_argument("--no-hard", action="store_true", help="VOC: leave out difficult and truncated objects")
+    parser.add_argument("--maps", action="store_true", help="run the model again for the pictures shown, for its maps")
+    parser.add_argument("--seed", type=int, default=0, metavar="INT", help="of the random pictures (default 0)")
+    parser.add_argument("--output", type=Path, metavar="FILE.html", help="the page (default: RUN/report.html)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    _check(args)
+    from lostreg.report import write_report
+
+    dataset = None
+    if args.dataset is not None:
+        from lostreg.datasets import open_dataset
+
+        dataset = open_dataset(args.dataset, args.root, args.split, args.annotations)
+        if args.no_hard and dataset.keys_by_id:
+            raise UsageError("--no-hard needs VOC's flags difficult and truncated, which COCO annotations do not have.")
+    output = args.output or args.run_folder / "report.html"
+    path = write_report(args.run_folder, output, dataset=dataset, no_hard=args.no_hard, maps=args.maps, seed=args.seed)
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    if args.seed < 0:
+        raise UsageError(f"--seed must be 0 or more, but it is {args.seed}.")
+    if args.dataset is not None and args.root is None:
+        raise UsageError(f"--dataset {args.dataset} needs its folder; name it with --root.")
+    if args.dataset is None:
+        for option in ("root", "split", "annotations", "no_hard"):
+            if getattr(args, option):
+                name = option.replace("_", "-")
+                raise UsageError(
+                    f"--{name} says which annotations to judge by; name the --dataset too, or leave it out."
+                )

@@ -1,0 +1,49 @@
+"""``lostreg report`` as it is typed."""
+
+from __future__ import annotations
+
+import pytest
+from small_runs import DECODES_MASKS, found, record, write_run
+
+from lostreg.cli import main
+from lostreg.cli.report import DATASET_NAMES
+from lostreg.datasets import DATASETS
+
+pytestmark = DECODES_MASKS
+
+
+@pytest.fixture
+def run(tmp_path):
+    return write_run(tmp_path / "run", [record("a.jpg", [found((14, 14, 28, 28))])])
+
+
+def test_the_page_lies_in_the_run_folder_unless_named(run, tmp_path, capsys):
+    assert main(["report", str(run)]) == 0
+    assert capsys.readouterr().out == f"{run / 'report.html'}: 0.0 MB\n"
+    assert main(["report", str(run), "--output", str(tmp_path / "deep" / "page.html")]) == 0
+    assert (tmp_path / "deep" / "page.html").read_text().startswith("<!DOCTYPE html>")
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "sentence"),
+    [
+        (["--dataset", "voc07"], 2, "--dataset voc07 needs its folder; name it with --root."),
+        (["--root", "."], 2, "--root says which annotations to judge by; name the --dataset too"),
+        (["--no-hard"], 2, "--no-hard says which annotations to judge by"),
+        (["--seed", "-1"], 2, "--seed must be 0 or more, but it is -1."),
+        (["--dataset", "voc07", "--root", "/nowhere"], 5, "--root must be the folder of the dataset voc07"),
+    ],
+)
+def test_what_makes_no_sense_ends_with_its_code_and_a_sentence(run, capsys, options, code, sentence):
+    assert main(["report", str(run), *options]) == code
+    assert sentence in capsys.readouterr().err
+    assert not (run / "report.html").exists()
+
+
+def test_a_folder_that_is_no_run(tmp_path, capsys):
+    assert main(["report", str(tmp_path)]) == 6
+    assert "is not a run folder" in capsys.readouterr().err
+
+
+def test_the_names_of_the_datasets_are_those_of_the_readers():
+    assert DATASET_NAMES == DATASETS
