@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lostreg.metrics.pairing import Floats
 
@@ -71,8 +72,10 @@ def detection_scores(images: Sequence[DetectionImage]) -> DetectionScores | None
 def _run_pycocotools(images: Sequence[DetectionImage]) -> dict[str, Any]:
     from pycocotools.cocoeval import COCOeval
 
-    truth = _index((_truth_rows(image) for image in images), len(images))
-    found = _index((_found_rows(image) for image in images), len(images))
+    objects = [np.vstack([image.objects_xyxy, image.crowds_xyxy]) for image in images]
+    crowds = [_flags(len(image.objects_xyxy), len(image.crowds_xyxy)) for image in images]
+    truth = _index(objects, "iscrowd", np.concatenate(crowds))
+    found = _index([image.boxes_xyxy for image in images], "score", np.concatenate([image.scores for image in images]))
     evaluator = COCOeval(truth, found, "bbox")
     evaluator.params.maxDets = list(MAX_DETECTIONS)
     evaluator.params.areaRng = [[0, float("inf")]]
@@ -83,41 +86,28 @@ def _run_pycocotools(images: Sequence[DetectionImage]) -> dict[str, Any]:
     return dict(evaluator.eval)
 
 
-def _index(rows_by_image: Iterable[list[dict[str, Any]]], images: int) -> Any:
+def _flags(objects: int, crowds: int) -> NDArray[np.int64]:
+    return np.repeat([0, 1], [objects, crowds])
+
+
+def _index(boxes_by_image: Sequence[Floats], name: str, values: NDArray[Any]) -> Any:
+    """Return pycocotools' index of boxes that all carry one more value under ``name``."""
     from pycocotools.coco import COCO
 
-    annotations = [
-        {"image_id": image_id, "category_id": 1, **row}
-        for image_id, rows in enumerate(rows_by_image, start=1)
-        for row in rows
-    ]
-    for annotation_id, annotation in enumerate(annotations, start=1):
-        annotation["id"] = annotation_id
+    boxes_xyxy = np.vstack(boxes_by_image)
+    sides = boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]
+    image_ids = np.repeat(np.arange(1, len(boxes_by_image) + 1), [len(boxes) for boxes in boxes_by_image])
+    columns = (np.hstack([boxes_xyxy[:, :2], sides]), sides.prod(axis=1), image_ids, values)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
     coco = COCO()
     coco.dataset = {
-        "images": [{"id": image_id} for image_id in range(1, images + 1)],
+        "images": [{"id": image_id} for image_id in range(1, len(boxes_by_image) + 1)],
         "categories": [{"id": 1, "name": "object"}],
-        "annotations": annotations,
+        "annotations": [
+            {"id": number, "image_id": image_id, "category_id": 1, "bbox": box, "area": area, "iscrowd": 0, name: value}
+            for number, (box, area, image_id, value) in enumerate(rows, start=1)
+        ],
     }
     with contextlib.redirect_stdout(io.StringIO()):
         coco.createIndex()
     return coco
-
-
-def _truth_rows(image: DetectionImage) -> list[dict[str, Any]]:
-    return [
-        row | {"iscrowd": crowd}
-        for boxes, crowd in ((image.objects_xyxy, 0), (image.crowds_xyxy, 1))
-        for row in _box_rows(boxes)
-    ]
-
-
-def _found_rows(image: DetectionImage) -> list[dict[str, Any]]:
-    rows = zip(_box_rows(image.boxes_xyxy), image.scores.tolist(), strict=True)
-    return [row | {"iscrowd": 0, "score": score} for row, score in rows]
-
-
-def _box_rows(boxes_xyxy: Floats) -> list[dict[str, Any]]:
-    sides = boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]
-    boxes_xywh = np.hstack([boxes_xyxy[:, :2], sides]).tolist()
-    return [{"bbox": box, "area": box[2] * box[3]} for box in boxes_xywh]
