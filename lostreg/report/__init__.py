@@ -147,7 +147,7 @@ def _groups_by_score(facts: RunFacts, seed: int) -> list[Group]:
     faint = ordered[len(clear) :][-(PICTURES // 4) :][::-1]
     titles = (f"Random pictures (seed {seed})", "The clearest of the others", "The faintest of the others")
     return [
-        Group(title, {key: f"highest score {facts.best_scores[key]:.2f}" for key in keys})
+        Group(title, {key: f"score {facts.best_scores[key]:.2f}" for key in keys})
         for title, keys in zip(titles, (chosen, clear, faint), strict=True)
     ]
 
@@ -168,7 +168,7 @@ def _groups_by_iou(facts: RunFacts, judged: _Judged, seed: int) -> list[Group]:
 
 
 def _verdict(iou: float, score: float) -> str:
-    return f"{'hit' if iou >= _HIT else 'missed'}, best IoU {iou:.2f}, highest score {score:.2f}"
+    return f"{'hit' if iou >= _HIT else 'missed'}, IoU {iou:.2f}, score {score:.2f}"
 
 
 __all__ = ["PICTURES", "write_report"]

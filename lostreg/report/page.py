@@ -33,9 +33,9 @@ th, td { text-align: left; vertical-align: top; padding: 4px 10px 4px 0; border-
 tbody tr:first-child > * { border-top: 0; }
 thead th { color: var(--soft); font-size: 13px; border-top: 0; }
 th[scope] { font-weight: 500; }
-.facts td { text-align: right; padding-right: 0; overflow-wrap: anywhere; }
-.facts small { display: block; color: var(--soft); }
-.facts th { color: var(--soft); white-space: nowrap; }
+.facts td { text-align: right; padding-right: 0; overflow-wrap: break-word; }
+.facts small { display: block; color: var(--soft); white-space: nowrap; }
+.facts th { color: var(--soft); }
 section > table { background: var(--card); border: 1px solid var(--line); border-radius: 10px;
   border-collapse: separate; border-spacing: 0; }
 section > table > * > tr > * { padding: 8px 12px; }
@@ -70,7 +70,7 @@ figcaption .problem { color: var(--warn-ink); background: var(--warn); border-ra
 footer { margin-top: 44px; color: var(--soft); font-size: 13px; }
 @media print { body { background: #fff; } .tile { break-inside: avoid; } }
 @media (max-width: 520px) { main { padding: 18px 12px 32px; } h1 { font-size: 21px; } figure > img { height: auto; }
-  .facts th { white-space: normal; } .tiles { grid-template-columns: 1fr 1fr; } .tile { padding: 10px 12px; }
+ .tiles { grid-template-columns: 1fr 1fr; } .tile { padding: 10px 12px; }
   .tile strong { font-size: 23px; } }
 """
 

@@ -32,18 +32,18 @@ def headline(facts: RunFacts, evaluation: Evaluation | None) -> Html:
     if evaluation is not None:
         low, high = evaluation.interval
         interval = f"95 % interval {low:.1f} to {high:.1f}"
-        tiles.insert(0, _tile(f"{evaluation.corloc.percent or 0:.2f} %", "CorLoc", interval, class_="tile main"))
+        tiles.insert(0, _tile(f"{evaluation.corloc.percent or 0:.2f}\u00a0%", "CorLoc", interval, class_="tile main"))
     return element("div", *tiles, class_="tiles")
 
 
 def evaluation_section(evaluation: Evaluation, dataset: str) -> Html:
     """Return the figures of an evaluation with their plots."""
     found = [("CorLoc", evaluation.corloc), ("the whole picture as the box", evaluation.floor)]
-    found.append(("boxes that are the whole picture", evaluation.whole_image))
+    found.append(("boxes of the whole picture", evaluation.whole_image))
     rows: list[tuple[Child, ...]] = [(name, _share_cell(share)) for name, share in found]
     rows.append(("mean best IoU", f"{evaluation.mean_best_iou:.4f}"))
-    rows.append(("pictures without a box (misses)", f"{evaluation.without_prediction:,}"))
-    rows.append(("pictures without an object (not counted)", f"{evaluation.without_objects:,}"))
+    rows.append(("without a box (misses)", f"{evaluation.without_prediction:,}"))
+    rows.append(("without an object (not counted)", f"{evaluation.without_objects:,}"))
     if evaluation.detection is not None:
         rows += [(name.upper(), f"{value:.2f}") for name, value in asdict(evaluation.detection).items()]
     return element(
@@ -151,13 +151,13 @@ def _share_bars(shares: Iterable[tuple[str, Share]], name: str) -> Html:
 
 
 def _share(share: Share) -> str:
-    return "–" if share.percent is None else f"{share.percent:.2f} % ({share.hits:,} of {share.images:,})"
+    return "–" if share.percent is None else f"{share.percent:.2f}\u00a0% ({share.hits:,} of {share.images:,})"
 
 
 def _share_cell(share: Share) -> Html:
     if share.percent is None:
         return _cell("–", "nothing to count")
-    return _cell(f"{share.percent:.2f} %", f"{share.hits:,} of {share.images:,}")
+    return _cell(f"{share.percent:.2f}\u00a0%", f"{share.hits:,} of {share.images:,}")
 
 
 def _cell(value: str, note: str) -> Html:

@@ -89,9 +89,9 @@ def test_the_page_tells_counts_failures_and_settings(run, tmp_path):
 def test_with_a_dataset_the_figures_are_those_of_the_evaluation(run, dataset, tmp_path):
     page = Page(write_report(run, tmp_path / "page.html", dataset=dataset))
     # by hand: a.png is hit exactly, b.png misses, c.png has no box and is a miss: 1 of 3
-    for words in ("33.33 %", "1 of 3", "Against folder", "hit, best IoU 1.00", "missed, best IoU 0.00"):
+    for words in ("33.33\u00a0%", "1 of 3", "Against folder", "hit, IoU 1.00", "missed, IoU 0.00"):
         assert words in page.text
-    at = page.texts.index("pictures without a box (misses)")
+    at = page.texts.index("without a box (misses)")
     assert page.texts[at + 1] == "1"
     assert page.texts[page.texts.index("cat") + 1 : page.texts.index("cat") + 3] == ["100.0", "1 of 1"]
     assert page.texts[page.texts.index("dog") + 1 : page.texts.index("dog") + 3] == ["0.0", "0 of 2"]
