@@ -20,9 +20,10 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -63,7 +64,7 @@ class RunFolder:
         self.done: set[str] = set()
         self.failed: set[str] = set()
         self._lock = FileLock(path / LOCK)
-        self._streams: dict[str, BinaryIO] = {}
+        self._streams: dict[str, FileIO] = {}
         self._header: dict[str, Any] = {}
 
     def __enter__(self) -> RunFolder:
@@ -106,7 +107,7 @@ class RunFolder:
         self._streams.pop(FAILURES).close()
         write_text_whole(self.path / FAILURES, "")
         self.failed.clear()
-        self._streams[FAILURES] = (self.path / FAILURES).open("ab")
+        self._streams[FAILURES] = (self.path / FAILURES).open("ab", buffering=0)
 
     def save_header(self, **fields: Any) -> None:
         """Write ``run.json`` whole, with the given fields replaced."""
@@ -142,7 +143,7 @@ class RunFolder:
         self.done = {record.key for record in read_records(self.path)}
         self.failed = {failure["key"] for failure in read_failures(self.path)} - self.done
         for name in (RECORDS, FAILURES):
-            self._streams[name] = (self.path / name).open("ab")
+            self._streams[name] = (self.path / name).open("ab", buffering=0)
         self.save_header()
 
     def _checked_header(self) -> dict[str, Any]:
@@ -170,9 +171,10 @@ class RunFolder:
 
     def _append(self, name: str, line: str) -> None:
         stream = self._streams[name]
+        rest = memoryview(line.encode("utf-8") + b"\n")
         try:
-            stream.write(line.encode("utf-8") + b"\n")
-            stream.flush()
+            while rest:  # unbuffered: a full disk takes part of a line, and nothing lingers to be written later
+                rest = rest[stream.write(rest) :]
         except OSError as error:
             raise _disk_error(self.path, error) from error
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
+import subprocess
+
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
+from lostreg.discover import Discoverer
 from lostreg.features import Features
 from lostreg.geometry import Frame
+from lostreg.preprocess import InputSpec
+from lostreg.settings import InputSettings, MethodSettings
 
 
 def frame_of(grid_hw, patch_size=14):
@@ -34,3 +43,45 @@ def picture(path, size=(80, 60), mode="RGB", **save):
     image = Image.fromarray(np.dstack([grey, grey // 2, 255 - grey]).astype(np.uint8))
     image.convert(mode).save(path, **save)
     return path
+
+
+class StubBackbone:
+    """Costs nothing: a patch's features are its mean colour and its contrast to the picture's."""
+
+    device = torch.device("cpu")
+    spec = InputSpec(14, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+    def __init__(self, fits=10**9):
+        self.fits = fits
+        self.batches = []
+
+    def extract(self, inputs, frames, parts, layer=-1):
+        self.batches.append(len(inputs))
+        if inputs[0].numel() * len(inputs) > self.fits:
+            raise torch.OutOfMemoryError("out of memory")
+        pooled = torch.nn.functional.avg_pool2d(inputs, 14).flatten(2).transpose(1, 2)
+        tokens = pooled - pooled.mean(dim=1, keepdim=True)
+        return [Features(frame, {"k": tokens[i]}) for i, frame in enumerate(frames)]
+
+
+def stub_discoverer(**options):
+    """Return a Discoverer whose ViT is a StubBackbone."""
+    made = Discoverer.__new__(Discoverer)
+    made.backbone = StubBackbone(**options)
+    made.settings, made.input_settings, made.layer = MethodSettings(feature="k"), InputSettings(), -1
+    return made
+
+
+@contextlib.contextmanager
+def small_disk(folder, size):
+    """Mount a disk of so many kilobytes on a new folder, or skip where that is not allowed."""
+    folder.mkdir()
+    if os.geteuid() != 0 or not shutil.which("mount"):
+        pytest.skip("mounting a small disk needs root")
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(folder)]
+    if subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        pytest.skip("mounting a small disk is not allowed here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)

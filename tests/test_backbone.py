@@ -86,7 +86,7 @@ def test_keys_queries_and_tokens_equal_what_timm_computes(timm_id):
 def test_values_and_attention_rebuild_the_block_output_of_the_prefix_tokens(timm_id):
     """Attention times values, projected, must be what timm's own attention gives those tokens."""
     vit = backbone(timm_id)
-    inputs, frames = batch(vit, 1)
+    inputs, _ = batch(vit, 1)
     seen = seen_by_timm(vit, inputs)
     module = vit.model.blocks[-1].attn
     caught = {}

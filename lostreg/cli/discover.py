@@ -16,6 +16,7 @@ from lostreg.cli.options import (
     add_model_options,
     apply_config,
     discoverer_from,
+    open_named_dataset,
 )
 from lostreg.errors import UsageError
 
@@ -176,8 +177,6 @@ def _check(args: argparse.Namespace) -> None:
             raise UsageError(f"{option} must be at least 1, but it is {value}.")
     if bool(args.sources) == bool(args.dataset):
         raise UsageError("Name either the pictures (SOURCE...) or a dataset (--dataset NAME --root DIR).")
-    if args.dataset and args.root is None:
-        raise UsageError("--dataset needs the folder it lies in: --root DIR.")
     if args.output is None:
         for option in ("overwrite", "retry_failed", "overlays"):
             if getattr(args, option):
@@ -185,10 +184,9 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _dataset(args: argparse.Namespace) -> Listing:
-    from lostreg.datasets import open_dataset
     from lostreg.sources import ImageItem, Listing
 
-    dataset = open_dataset(args.dataset, args.root, args.split, args.annotations)
+    dataset = open_named_dataset(args)
     items = [ImageItem(image.key, str(image.path), image.path) for image in dataset.images]
     return Listing(items, len(items))
 

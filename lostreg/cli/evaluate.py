@@ -9,14 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lostreg.cli.options import add_dataset_options, open_named_dataset
 from lostreg.errors import RunError, UsageError
 
 if TYPE_CHECKING:
     from lostreg.evaluate import Evaluation
     from lostreg.metrics.corloc import Share
     from lostreg.metrics.intervals import Comparison
-
-DATASET_NAMES = ("voc07", "voc12", "coco", "coco20k", "folder")
 
 
 def add_parser(commands: Any) -> None:
@@ -30,10 +29,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "predictions", type=Path, metavar="RUN|PREDICTIONS.json", help="run folder, COCO results, boxes"
     )
-    parser.add_argument("--dataset", required=True, choices=DATASET_NAMES, help="what the boxes are compared with")
-    parser.add_argument("--root", required=True, type=Path, metavar="DIR", help="folder of the dataset")
-    parser.add_argument("--split", metavar="NAME", help="such as trainval (VOC's default) or val2017")
-    parser.add_argument("--annotations", type=Path, metavar="FILE", help="COCO json to read instead of the usual one")
+    add_dataset_options(parser, required=True)
     parser.add_argument("--no-hard", action="store_true", help="VOC: leave out difficult and truncated objects")
     parser.add_argument(
         "--compare", type=Path, metavar="OTHER", help="a second run or file, tested on the same pictures"
@@ -48,15 +44,12 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, and print a table or JSON."""
-    from lostreg.datasets import open_dataset
     from lostreg.evaluate import compare_runs, evaluate
     from lostreg.predictions import read_predictions
 
     if args.seed < 0:
         raise UsageError(f"--seed must be 0 or more, but it is {args.seed}.")
-    dataset = open_dataset(args.dataset, args.root, args.split, args.annotations)
-    if args.no_hard and dataset.keys_by_id:
-        raise UsageError("--no-hard needs VOC's flags difficult and truncated, which COCO annotations do not have.")
+    dataset = open_named_dataset(args)
     truths = dataset.truths()
     results = [
         evaluate(truths, read_predictions(path, dataset.keys_by_id), no_hard=args.no_hard, seed=args.seed)

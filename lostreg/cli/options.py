@@ -16,6 +16,7 @@ from lostreg.errors import UsageError
 from lostreg.settings import DEFAULT_MAX_SIDE, PAD_MODES, PRECISIONS, PROJECTIONS, parse_k_patches, parse_objects
 
 if TYPE_CHECKING:
+    from lostreg.datasets import Dataset
     from lostreg.discover import Discoverer
 
 MODEL_OPTIONS = ("model", "checkpoint", "layer", "device", "precision", "max_side", "pad")
@@ -32,6 +33,22 @@ def add_dataset_options(parser: argparse.ArgumentParser, *, required: bool) -> N
     group.add_argument("--root", type=Path, required=required, metavar="DIR", help="folder of the dataset")
     group.add_argument("--split", metavar="NAME", help="such as trainval (VOC's default) or val2017")
     group.add_argument("--annotations", type=Path, metavar="FILE", help="COCO json to read instead of the usual one")
+
+
+def open_named_dataset(args: argparse.Namespace) -> Dataset:
+    """Open the dataset that the options name.
+
+    Raises:
+        UsageError: ``--root`` is missing, or ``--no-hard`` asks for flags that the annotations do not have.
+    """
+    from lostreg.datasets import open_dataset
+
+    if args.root is None:
+        raise UsageError(f"--dataset {args.dataset} needs the folder it lies in: --root DIR.")
+    dataset = open_dataset(args.dataset, args.root, args.split, args.annotations)
+    if getattr(args, "no_hard", False) and dataset.keys_by_id:
+        raise UsageError("--no-hard needs VOC's flags difficult and truncated, which COCO annotations do not have.")
+    return dataset
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:

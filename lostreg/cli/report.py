@@ -6,9 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from lostreg.cli.options import add_dataset_options, open_named_dataset
 from lostreg.errors import UsageError
-
-DATASET_NAMES = ("voc07", "voc12", "coco", "coco20k", "folder")
 
 
 def add_parser(commands: Any) -> None:
@@ -19,10 +18,7 @@ def add_parser(commands: Any) -> None:
         description="Write one HTML page that holds everything it shows, to be opened in any browser or sent by mail.",
     )
     parser.add_argument("run_folder", metavar="RUN", type=Path, help="the run folder")
-    parser.add_argument("--dataset", choices=DATASET_NAMES, help="judge the boxes against this dataset")
-    parser.add_argument("--root", type=Path, metavar="DIR", help="folder of the dataset")
-    parser.add_argument("--split", metavar="NAME", help="such as trainval (VOC's default) or val2017")
-    parser.add_argument("--annotations", type=Path, metavar="FILE", help="COCO json to read instead of the usual one")
+    add_dataset_options(parser, required=False)
     parser.add_argument("--no-hard", action="store_true", help="VOC: leave out difficult and truncated objects")
     parser.add_argument("--maps", action="store_true", help="run the model again for the pictures shown, for its maps")
     parser.add_argument("--seed", type=int, default=0, metavar="INT", help="of the random pictures (default 0)")
@@ -35,13 +31,7 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     from lostreg.report import write_report
 
-    dataset = None
-    if args.dataset is not None:
-        from lostreg.datasets import open_dataset
-
-        dataset = open_dataset(args.dataset, args.root, args.split, args.annotations)
-        if args.no_hard and dataset.keys_by_id:
-            raise UsageError("--no-hard needs VOC's flags difficult and truncated, which COCO annotations do not have.")
+    dataset = open_named_dataset(args) if args.dataset is not None else None
     output = args.output or args.run_folder / "report.html"
     path = write_report(args.run_folder, output, dataset=dataset, no_hard=args.no_hard, maps=args.maps, seed=args.seed)
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
@@ -51,8 +41,6 @@ def run(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> None:
     if args.seed < 0:
         raise UsageError(f"--seed must be 0 or more, but it is {args.seed}.")
-    if args.dataset is not None and args.root is None:
-        raise UsageError(f"--dataset {args.dataset} needs its folder; name it with --root.")
     if args.dataset is None:
         for option in ("root", "split", "annotations", "no_hard"):
             if getattr(args, option):

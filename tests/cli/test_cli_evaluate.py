@@ -10,7 +10,7 @@ from boxes_by_hand import write_coco, write_voc
 from small_runs import found, record, write_run
 
 from lostreg.cli import main
-from lostreg.cli.evaluate import DATASET_NAMES
+from lostreg.cli.options import DATASETS as DATASET_NAMES
 from lostreg.datasets import DATASETS
 
 PICTURES = {

@@ -43,7 +43,7 @@ def silent_hub():
 @contextlib.contextmanager
 def answering_hub(status):
     class Handler(http.server.BaseHTTPRequestHandler):
-        def do_HEAD(self):  # noqa: N802
+        def do_HEAD(self):
             self.send_response(status)
             self.end_headers()
 

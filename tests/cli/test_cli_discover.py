@@ -1,0 +1,256 @@
+"""``lostreg discover`` as a user runs it, with the real ViT."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+from support import picture, small_disk
+
+from lostreg.catalogue import OFFLINE_MODEL
+from lostreg.cli import main
+from lostreg.runfolder import read_failures, read_header, read_records
+
+pytestmark = pytest.mark.weights
+MODEL = ("--model", OFFLINE_MODEL, "--quiet")
+
+
+@pytest.fixture(autouse=True)
+def _weights(offline_weights):
+    """Skip where the weights cannot be had."""
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    (folder / "sub").mkdir(parents=True)
+    for name in ("a.jpg", "a.png", "sub/a.jpg"):
+        picture(folder / name)
+    return folder
+
+
+def test_a_folder_becomes_a_run(photos, tmp_path):
+    run = tmp_path / "run"
+    assert main(["discover", str(photos), "--output", str(run), *MODEL]) == 0
+    records = {record.key: record for record in read_records(run)}
+    assert records.keys() == {"a.jpg", "a.png", "sub/a.jpg"}
+    for record in records.values():
+        assert (record.width, record.height, record.grid_hw) == (80, 60, (5, 6))
+        (found,) = record.objects
+        x0, y0, x1, y1 = found.bbox_xyxy
+        assert 0 <= x0 < x1 <= 80
+        assert 0 <= y0 < y1 <= 60
+        with Image.open(run / "overlays" / f"{record.key}.jpg") as overlay:
+            assert overlay.size == (80, 60)
+    header = read_header(run)
+    assert header["state"] == "complete"
+    assert header["counts"] == {"done": 3, "failed": 0, "in_this_call": 3}
+    assert header["identity"]["model"] == OFFLINE_MODEL
+    assert len(header["weights"]["sha256"]) == 64
+
+
+def test_bad_input_costs_itself_and_the_exit_code_says_so(photos, tmp_path, capfd):
+    (photos / "text.jpg").write_text("no picture")
+    (photos / "empty.jpg").touch()
+    whole = (photos / "a.jpg").read_bytes()
+    (photos / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    run = tmp_path / "run"
+    assert main(["discover", str(photos), str(tmp_path / "no.jpg"), "--output", str(run), *MODEL]) == 3
+    assert len(list(read_records(run))) == 3
+    reasons = {failure["key"]: failure["reason"] for failure in read_failures(run)}
+    assert reasons == {"text.jpg": "not-an-image", "empty.jpg": "empty", "cut.jpg": "damaged", "no.jpg": "missing"}
+    error = capfd.readouterr().err
+    assert "Traceback" not in error
+    assert error.count("lostreg:") == 4
+
+
+def test_the_same_command_resumes_and_only_failures_are_retried(photos, tmp_path, monkeypatch):
+    (photos / "late.jpg").write_text("no picture yet")
+    run = tmp_path / "run"
+    command = ["discover", str(photos), "--output", str(run), *MODEL]
+    assert main(command) == 3
+    picture(photos / "late.jpg")
+    read = []
+    from lostreg.sources import ImageItem
+
+    real = ImageItem.read
+    monkeypatch.setattr(ImageItem, "read", lambda self, **options: read.append(self.key) or real(self, **options))
+    assert main(command) == 3
+    assert read == []
+    assert main([*command, "--retry-failed"]) == 0
+    assert read == ["late.jpg"]
+    assert len(list(read_records(run))) == 4
+    assert list(read_failures(run)) == []
+
+
+def test_other_settings_are_refused_and_overwrite_starts_anew(photos, tmp_path, capsys):
+    run = tmp_path / "run"
+    command = ["discover", str(photos), "--output", str(run), *MODEL]
+    assert main(command) == 0
+    assert main([*command, "--objects", "2"]) == 6
+    assert "objects: 1 -> 2" in capsys.readouterr().err
+    assert main([*command, "--objects", "2", "--overwrite"]) == 0
+    assert read_header(run)["identity"]["objects"] == 2
+    assert max(len(record.objects) for record in read_records(run)) == 2
+
+
+def test_json_lines_go_to_stdout_and_nothing_else(photos, capsys):
+    assert main(["discover", str(photos), "--json", *MODEL]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert sorted(line["key"] for line in lines) == ["a.jpg", "a.png", "sub/a.jpg"]
+
+
+def test_settings_come_from_the_command_line_before_the_file_before_the_preset(photos, tmp_path):
+    config = tmp_path / "settings.toml"
+    config.write_text('method = "lost"\nfeature = "q"\nk-patches = 0.2\noffset = "mean"\nmax-side = 56\n')
+    run = tmp_path / "run"
+    command = ["discover", str(photos), "--output", str(run), "--config", str(config), *MODEL]
+    assert main([*command, "--feature", "x"]) == 0
+    identity = read_header(run)["identity"]
+    given = {name: identity[name] for name in ("feature", "k_patches", "offset", "max_side", "objects")}
+    assert given == {"feature": "x", "k_patches": 0.2, "offset": "mean", "max_side": 56, "objects": 1}
+
+
+REFUSED = [
+    (["--model", "dinov2-s14-imgfocs"], 4, "did you mean dinov2-s14-imgfocus"),
+    (["--checkpoint", "no.pth"], 4, "No checkpoint file"),
+    (["--device", "cuda:77"], 2, "--device cuda:77"),
+    (["--max-side", "3"], 2, "at least one patch"),
+    (["--shard", "5/4"], 2, "--shard must be i/n"),
+    (["--batch-size", "0"], 2, "--batch-size must be at least 1"),
+    (["--retry-failed"], 2, "needs a run folder"),
+    (["--dataset", "voc07", "--root", "."], 2, "either the pictures"),
+    (["--config", "no.toml"], 2, "Cannot read the settings"),
+    (["--method", "magic"], 2, "--method must be one of"),
+]
+
+
+@pytest.mark.parametrize(("options", "code", "sentence"), REFUSED)
+def test_what_makes_no_sense_is_one_sentence(photos, capsys, options, code, sentence):
+    model = [] if {"--model", "--checkpoint"} & set(options) else ["--model", OFFLINE_MODEL]
+    assert main(["discover", str(photos), *model, *options]) == code
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("options", [["--k-patches", "many"], ["--objects", "some"], ["--precision", "fp8"]])
+def test_argparse_refuses_with_exit_code_2(photos, options):
+    with pytest.raises(SystemExit) as caught:
+        main(["discover", str(photos), *options])
+    assert caught.value.code == 2
+
+
+def test_config_files_with_unknown_options_get_a_suggestion(photos, tmp_path, capsys):
+    (tmp_path / "s.toml").write_text("max_sid = 3\n")
+    assert main(["discover", str(photos), "--config", str(tmp_path / "s.toml"), *MODEL]) == 2
+    assert "did you mean 'max-side'" in capsys.readouterr().err
+
+
+def start(photos, run, *options):
+    command = [sys.executable, "-m", "lostreg", "discover", str(photos), "--output", str(run), *MODEL, *options]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def lines_in(run):
+    path = run / "records.jsonl"
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def wait_for(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def many(tmp_path):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    for number in range(60):
+        rgb = generator.integers(0, 256, size=(112, 140, 3), dtype=np.uint8)
+        Image.fromarray(rgb).save(folder / f"{number:03d}.jpg")
+    return folder
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_in_order_within_five_seconds(many, tmp_path, number, code):
+    process = start(many, tmp_path / "run")
+    wait_for(lambda: lines_in(tmp_path / "run") >= 3)
+    asked = time.monotonic()
+    process.send_signal(number)
+    _, error = process.communicate(timeout=30)
+    assert time.monotonic() - asked < 5
+    assert process.returncode == code
+    assert "Traceback" not in error
+    done = lines_in(tmp_path / "run")
+    assert 3 <= done < 60
+    assert read_header(tmp_path / "run")["state"] == "stopped"
+    assert main(["discover", str(many), "--output", str(tmp_path / "run"), *MODEL]) == 0
+    assert lines_in(tmp_path / "run") == 60
+
+
+def test_kills_lose_nothing_and_double_nothing(many, tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert main(["discover", str(many), "--output", str(whole), "--no-overlays", *MODEL]) == 0
+    for goal in (5, 20, 41):
+        process = start(many, broken, "--no-overlays")
+        wait_for(lambda goal=goal: lines_in(broken) >= goal)
+        process.kill()
+        process.communicate()
+    assert main(["discover", str(many), "--output", str(broken), "--no-overlays", *MODEL]) == 0
+    assert results_of(broken) == results_of(whole)
+
+
+def results_of(run):
+    """Return the records of a run without their timings, in the order of their keys; doubles stay doubled."""
+    return sorted(json.dumps(record.to_json() | {"ms": None}) for record in read_records(run))
+
+
+def test_shards_join_to_the_whole(many, tmp_path):
+    keys = []
+    for part in ("1/3", "2/3", "3/3"):
+        run = tmp_path / part.replace("/", "of")
+        assert main(["discover", str(many), "--output", str(run), "--shard", part, "--no-overlays", *MODEL]) == 0
+        keys += [record.key for record in read_records(run)]
+    assert sorted(keys) == sorted(path.name for path in many.iterdir())
+
+
+@pytest.mark.slow
+def test_300_photographs_killed_20_times(data_root, tmp_path):
+    """A run over 300 photographs of dev500 killed at 20 random instants equals an uninterrupted one."""
+    voc = data_root / "voc07" / "VOCdevkit" / "VOC2007"
+    names = (voc / "ImageSets" / "Main" / "dev500.txt").read_text().split()[:300]
+    (tmp_path / "list.txt").write_text("".join(f"{voc}/JPEGImages/{name}.jpg\n" for name in names))
+    whole, broken, generator, wasted = tmp_path / "whole", tmp_path / "broken", np.random.default_rng(0), []
+    assert main(["discover", str(tmp_path / "list.txt"), "--output", str(whole), "--no-overlays", *MODEL]) == 0
+    for _ in range(20):
+        before = lines_in(broken)
+        process = start(tmp_path / "list.txt", broken, "--no-overlays")
+        wait_for(lambda before=before: lines_in(broken) > before or lines_in(broken) == 300, 120)
+        time.sleep(generator.uniform(0, 6))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        wasted.append(lines_in(broken) - before)
+    assert main(["discover", str(tmp_path / "list.txt"), "--output", str(broken), "--no-overlays", *MODEL]) == 0
+    assert results_of(broken) == results_of(whole)
+    assert len(results_of(broken)) == 300
+    print("records won between kills:", wasted)
+
+
+def test_a_full_disk_is_said_and_the_run_goes_on_after(many, tmp_path, capsys):
+    with small_disk(tmp_path / "small", 48) as small:
+        command = ["discover", str(many), "--output", str(small / "run"), *MODEL]
+        assert main(command) == 6
+        assert "No space left" in capsys.readouterr().err
+        subprocess.run(["mount", "-o", "remount,size=8m", str(small)], check=True)
+        assert main(command) == 0
+        assert lines_in(small / "run") == 60

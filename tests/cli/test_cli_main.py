@@ -1,0 +1,111 @@
+"""The frame of the command line: instant help, exit codes, no tracebacks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from lostreg import cli
+from lostreg.cli import COMMANDS, main
+
+HEAVY = {"torch", "timm", "cv2", "gradio", "numpy", "scipy", "PIL", "pycocotools", "huggingface_hub"}
+
+PROBE = """
+import sys
+from lostreg.cli import main
+try:
+    main(["--help"])
+except SystemExit:
+    pass
+{extra}
+print("LOADED", *sorted({heavy} & set(sys.modules)), file=sys.stderr)
+"""
+
+
+def loaded(extra=""):
+    """Return which heavy packages a fresh process has loaded after printing the help."""
+    code = PROBE.format(extra=extra, heavy=HEAVY)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stderr.split("LOADED")[1].split()
+
+
+def test_help_loads_nothing_heavy():
+    assert loaded() == []
+
+
+def test_the_probe_would_notice():
+    assert "numpy" in loaded("import numpy")
+
+
+def test_help_is_instant():
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        done = subprocess.run([sys.executable, "-m", "lostreg", "--help"], capture_output=True, text=True, check=True)
+        seconds.append(time.perf_counter() - started)
+    assert "discover" in done.stdout
+    assert min(seconds) < 0.3
+
+
+@pytest.mark.parametrize("command", [module.__name__.rpartition(".")[2] for module in COMMANDS])
+def test_every_command_has_help_that_loads_nothing_heavy(command):
+    name = "eval" if command == "evaluate" else command
+    assert loaded(f"try:\n    main([{name!r}, '--help'])\nexcept SystemExit: pass") == []
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.startswith("lostreg ")
+
+
+@pytest.mark.parametrize("arguments", [[], ["nosuch"], ["discover", "--nosuch"], ["models"]])
+def test_wrong_usage_exits_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+
+
+def test_an_unexpected_error_is_one_line_and_debug_shows_where(monkeypatch, capsys):
+    def fail(args):
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(cli.doctor, "run", fail)
+    assert main(["doctor"]) == 1
+    assert capsys.readouterr().err == "lostreg: unexpected ZeroDivisionError: by zero (--debug shows where)\n"
+    assert main(["doctor", "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_models_list_names_licences_in_both_forms(capsys):
+    assert main(["models", "list"]) == 0
+    text = capsys.readouterr().out
+    assert main(["models", "list", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert len(rows) > 15
+    assert all(row["name"] in text and row["licence"] in text and row["preset"] for row in rows)
+    assert sum(row["default"] for row in rows) == 1
+
+
+def test_doctor_speaks_both_forms(capsys):
+    code = main(["doctor", "--json"])
+    facts = json.loads(capsys.readouterr().out)
+    assert code == (0 if facts["weights"]["usable"] else 4)
+    assert facts["packages"]["torch"]
+    main(["doctor"])
+    assert facts["cache"]["folder"] in capsys.readouterr().out
+
+
+@pytest.mark.weights
+def test_models_check_verifies_a_model_and_a_file(offline_weights, tmp_path, capsys):
+    assert main(["models", "check", offline_weights.entry.name, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["sha256"] == offline_weights.sha256
+    assert main(["models", "check", str(offline_weights.path)]) == 0
+    capsys.readouterr()
+    assert main(["models", "check", str(offline_weights.path), "--as", "dinov2-b14"]) == 4
+    assert "does not hold the weights of dinov2-b14" in capsys.readouterr().err

@@ -1,0 +1,156 @@
+"""The batch pipeline with a ViT that costs nothing."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from support import picture, stub_discoverer
+
+from lostreg.batch import BatchPlan, run_batch
+from lostreg.errors import ImageError, RunError
+from lostreg.images import Photograph
+from lostreg.sources import ImageItem
+
+
+class Collected:
+    """Results in the order they come."""
+
+    def __init__(self):
+        self.records, self.failures, self.threads = [], [], set()
+
+    def add(self, record):
+        self.threads.add(threading.get_ident())
+        self.records.append(record)
+
+    def fail(self, key, path, reason, sentence):
+        self.threads.add(threading.get_ident())
+        self.failures.append((key, reason))
+
+
+def photographs(count, sizes=((80, 60),)):
+    generator = np.random.default_rng(0)
+    for number in range(count):
+        width, height = sizes[number % len(sizes)]
+        rgb = generator.integers(0, 256, size=(height, width, 3), dtype=np.uint8)
+        yield ImageItem(f"{number}.jpg", f"{number}.jpg", Photograph(rgb))
+
+
+def found(count, sizes=((80, 60),), batch_size=1, workers=2, **stub):
+    results, discoverer = Collected(), stub_discoverer(**stub)
+    run_batch(discoverer, photographs(count, sizes), results, BatchPlan("s", batch_size, workers))
+    return results, discoverer.backbone.batches
+
+
+def test_no_pictures_no_results():
+    results, batches = found(0)
+    assert (results.records, results.failures, batches) == ([], [], [])
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 8])
+@pytest.mark.parametrize("workers", [1, 4])
+def test_every_picture_once_with_the_same_boxes(batch_size, workers):
+    sizes = ((80, 60), (60, 80), (200, 100))
+    results, batches = found(50, sizes, batch_size, workers)
+    alone, _ = found(50, sizes)
+    assert sorted(record.key for record in results.records) == sorted(record.key for record in alone.records)
+    assert len(results.records) == 50
+    assert max(batches) <= batch_size
+    boxes = {record.key: record.objects for record in alone.records}
+    assert all(record.objects == boxes[record.key] for record in results.records)
+    assert len(results.threads) == 1
+
+
+def test_odd_sizes_cannot_pile_up():
+    sizes = [(14 * side, 14) for side in range(1, 60)]
+    results, batches = found(59, sizes, batch_size=8)
+    assert len(results.records) == 59
+    assert sum(batches) == 59
+
+
+def test_bad_pictures_cost_only_themselves(tmp_path):
+    (tmp_path / "text.jpg").write_text("no picture")
+    good = picture(tmp_path / "good.jpg")
+    items = [
+        ImageItem("text.jpg", "text.jpg", tmp_path / "text.jpg"),
+        ImageItem("good.jpg", "good.jpg", good),
+        ImageItem("no.jpg", "no.jpg", tmp_path / "no.jpg"),
+        ImageItem("told.jpg", "told.jpg", ImageError("damaged", "cut")),
+    ]
+    results = Collected()
+    run_batch(stub_discoverer(), items, results, BatchPlan("s"))
+    assert [record.key for record in results.records] == ["good.jpg"]
+    assert sorted(results.failures) == [("no.jpg", "missing"), ("text.jpg", "not-an-image"), ("told.jpg", "damaged")]
+
+
+def test_thousands_of_failures_are_all_reported():
+    items = [ImageItem(f"{n}", f"{n}", ImageError("missing", "gone")) for n in range(3000)]
+    results = Collected()
+    run_batch(stub_discoverer(), items, results, BatchPlan("s"))
+    assert len(results.failures) == 3000
+
+
+def test_out_of_memory_halves_the_batch_and_changes_nothing():
+    pixels = 3 * 70 * 84  # of one padded input
+    results, batches = found(16, batch_size=8, fits=2 * pixels)
+    alone, _ = found(16)
+    assert batches[:3] == [8, 4, 2]
+    assert max(batches[batches.index(2) :]) <= 4
+    boxes = {record.key: record.objects for record in alone.records}
+    assert {record.key: record.objects for record in results.records} == boxes
+
+
+def test_a_picture_too_large_for_the_device_is_a_failure_of_its_own():
+    results, _ = found(3, sizes=((80, 60), (400, 300), (80, 60)), fits=3 * 70 * 84)
+    assert results.failures == [("1.jpg", "out-of-memory")]
+    assert len(results.records) == 2
+
+
+def test_pictures_are_read_only_a_bounded_number_ahead():
+    taken = []
+
+    def items():
+        for number, item in enumerate(photographs(200)):
+            taken.append(number)
+            yield item
+
+    results = Collected()
+    seen = []
+    results.add = lambda record: seen.append(len(taken) - len(seen))
+    run_batch(stub_discoverer(), items(), results, BatchPlan("s", batch_size=2, workers=2))
+    assert len(seen) == 200
+    assert max(seen) < 30
+
+
+def test_a_stop_finishes_what_is_begun_and_begins_nothing_new():
+    results = Collected()
+    run_batch(stub_discoverer(), photographs(500), results, BatchPlan("s"), stopped=lambda: len(results.records) >= 20)
+    assert 20 <= len(results.records) < 40
+
+
+def test_a_full_disk_ends_the_run():
+    results = Collected()
+
+    def full(record):
+        raise RunError("no space")
+
+    results.add = full
+    with pytest.raises(RunError, match="no space"):
+        run_batch(stub_discoverer(), photographs(100), results, BatchPlan("s"))
+
+
+def test_records_say_the_stored_frame_when_it_is_asked_for(tmp_path):
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (60, 40)).save(tmp_path / "a.jpg", exif=exif)
+    item = ImageItem("a.jpg", "a.jpg", tmp_path / "a.jpg")
+    for upright, wh in ((True, (40, 60)), (False, (60, 40))):
+        results = Collected()
+        run_batch(stub_discoverer(), [item], results, BatchPlan("s", upright=upright))
+        (record,) = results.records
+        assert (record.width, record.height) == wh
+        assert (record.orientation, record.upright) == (6, upright)
+        assert record.to_json()["frame"] == ("displayed" if upright else "stored")

@@ -1,0 +1,179 @@
+"""The run folder: nothing written is lost, nothing half-written is believed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import small_disk
+
+from lostreg.errors import RunError
+from lostreg.records import Record, RecordedObject
+from lostreg.runfolder import RunFolder, cut_torn_line, differences, read_failures, read_header, read_records
+
+IDENTITY = {"model": "a", "input": {"max_side": 640}}
+
+
+def record(key="a.jpg", score=0.5):
+    found = RecordedObject((1.0, 2.0, 30.5, 40.0), score, {"size": [40, 50], "counts": "X"}, (7.0, 7.0))
+    return Record(key, f"/photos/{key}", 50, 40, 1, (found,), (3, 4), "abc", {"vit": 1.5})
+
+
+def write(folder, keys, identity=IDENTITY, **options):
+    with RunFolder(folder, identity, **options) as run:
+        for key in keys:
+            run.add(record(key))
+
+
+def test_records_come_back_as_they_were(tmp_path):
+    write(tmp_path / "run", ["a.jpg", "sub/ä\n.jpg"])
+    assert list(read_records(tmp_path / "run")) == [record("a.jpg"), record("sub/ä\n.jpg")]
+    assert read_header(tmp_path / "run")["identity"] == IDENTITY
+
+
+def test_an_empty_run_has_no_records(tmp_path):
+    write(tmp_path, [])
+    assert list(read_records(tmp_path)) == []
+    assert list(read_failures(tmp_path)) == []
+
+
+def test_a_run_goes_on_where_it_was(tmp_path):
+    write(tmp_path, ["a.jpg"])
+    with RunFolder(tmp_path, IDENTITY) as run:
+        assert run.done == {"a.jpg"}
+        run.add(record("b.jpg"))
+        run.fail("c.jpg", "c.jpg", "damaged", "cut")
+    with RunFolder(tmp_path, IDENTITY) as run:
+        assert (run.done, run.failed) == ({"a.jpg", "b.jpg"}, {"c.jpg"})
+        run.forget_failures()
+        assert run.failed == set()
+        run.add(record("c.jpg"))
+    with RunFolder(tmp_path, IDENTITY) as run:
+        assert (run.done, run.failed) == ({"a.jpg", "b.jpg", "c.jpg"}, set())
+
+
+def test_a_last_line_torn_at_any_byte_is_cut_and_the_rest_kept(tmp_path):
+    write(tmp_path, ["a.jpg", "b.jpg"])
+    whole = (tmp_path / "records.jsonl").read_bytes()
+    first = whole.index(b"\n") + 1
+    for length in range(first, len(whole)):
+        (tmp_path / "records.jsonl").write_bytes(whole[:length])
+        with RunFolder(tmp_path, IDENTITY) as run:
+            assert run.done == {"a.jpg"}
+        assert (tmp_path / "records.jsonl").read_bytes() == whole[:first]
+
+
+def test_torn_tails_longer_than_a_block_are_cut(tmp_path):
+    path = tmp_path / "lines"
+    path.write_bytes(b"x\n" + b"y" * 200_000)
+    assert cut_torn_line(path) == 200_000
+    assert path.read_bytes() == b"x\n"
+    path.write_bytes(b"z" * 100)
+    assert cut_torn_line(path) == 100
+    assert cut_torn_line(tmp_path / "none") == 0
+
+
+def test_readers_leave_a_torn_line_out(tmp_path):
+    write(tmp_path, ["a.jpg", "b.jpg"])
+    content = (tmp_path / "records.jsonl").read_bytes()
+    (tmp_path / "records.jsonl").write_bytes(content[:-5])
+    assert [each.key for each in read_records(tmp_path)] == ["a.jpg"]
+
+
+@pytest.mark.parametrize("line", [b"{}\n", b"nonsense\n", b'{"key": "a"}\n', b"[]\n", b"null\n"])
+def test_damage_before_the_end_is_named_by_its_line(tmp_path, line):
+    write(tmp_path, ["a.jpg"])
+    whole = (tmp_path / "records.jsonl").read_bytes()
+    (tmp_path / "records.jsonl").write_bytes(whole + line + whole)
+    with pytest.raises(RunError, match="line 2"):
+        list(read_records(tmp_path))
+
+
+def test_other_settings_are_refused_with_the_difference(tmp_path):
+    write(tmp_path, ["a.jpg"])
+    with pytest.raises(RunError, match=r"input.max_side: 640 -> 320"):
+        write(tmp_path, ["b.jpg"], {"model": "a", "input": {"max_side": 320}})
+    write(tmp_path, ["b.jpg"], {"model": "b"}, overwrite=True)
+    assert [each.key for each in read_records(tmp_path)] == ["b.jpg"]
+
+
+def test_differences_name_every_leaf():
+    assert differences({"a": 1, "b": {"c": 2}}, {"a": 1, "b": {"c": 3}, "d": 4}) == ["b.c: 2 -> 3", "d: None -> 4"]
+    assert differences({}, {}) == []
+
+
+def test_folders_that_are_no_run_are_refused(tmp_path):
+    with pytest.raises(RunError, match="not a run folder"):
+        read_header(tmp_path)
+    (tmp_path / "records.jsonl").write_text(record().to_line() + "\n")
+    with pytest.raises(RunError, match="records but no"):
+        write(tmp_path, [])
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(RunError, match="Cannot read"):
+        read_header(tmp_path)
+    (tmp_path / "run.json").write_text('{"format": 99}')
+    with pytest.raises(RunError, match="format 1"):
+        read_header(tmp_path)
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from lostreg.runfolder import RunFolder
+with RunFolder(Path(sys.argv[1]), {}) as run:
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_process_is_told_who_holds_the_folder_and_takes_over_after_a_kill(tmp_path):
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout.readline().strip() == "held"
+        with pytest.raises(RunError, match=f"being written by process {holder.pid}"):
+            write(tmp_path, [], {})
+    finally:
+        holder.kill()
+        holder.wait()
+        holder.stdout.close()
+    write(tmp_path, ["a.jpg"], {})
+    assert [each.key for each in read_records(tmp_path)] == ["a.jpg"]
+
+
+def test_a_full_disk_is_named_and_nothing_written_is_lost(tmp_path):
+    with small_disk(tmp_path / "small", 96) as small:
+        with pytest.raises(RunError, match="No space left"):
+            write(small / "run", [f"{number:05d}.jpg" for number in range(5000)])
+        kept = [each.key for each in read_records(small / "run")]
+        assert len(kept) > 50
+        assert kept == [f"{number:05d}.jpg" for number in range(len(kept))]
+        write(tmp_path / "copy", [])
+        shutil.copy(small / "run" / "records.jsonl", tmp_path / "copy" / "records.jsonl")
+        with RunFolder(tmp_path / "copy", IDENTITY) as run:
+            assert run.done == set(kept)
+
+
+def test_a_folder_that_cannot_be_made_is_named():
+    with pytest.raises(RunError, match="Cannot write to the run folder"):
+        write(Path("/proc/nothing/here"), [])
+
+
+def test_the_schema_is_the_published_one():
+    line = json.loads(record().to_line())
+    assert list(line) == [
+        "key",
+        "path",
+        "width",
+        "height",
+        "orientation",
+        "frame",
+        "objects",
+        "grid_hw",
+        "settings",
+        "ms",
+    ]
+    assert list(line["objects"][0]) == ["bbox_xyxy", "score", "mask", "seed_xy"]

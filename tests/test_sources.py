@@ -1,0 +1,197 @@
+"""Sources: every way of naming pictures, and stable keys without collisions."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+
+import cv2
+import numpy as np
+import pytest
+from support import picture
+
+from lostreg.errors import ImageError, UsageError
+from lostreg.images import Photograph
+from lostreg.sources import in_shard, list_sources, parse_shard
+
+
+def keys(*sources, stdin=""):
+    listing = list_sources([str(source) for source in sources], io.StringIO(stdin))
+    return [item.key for item in listing.items]
+
+
+@pytest.fixture
+def tree(tmp_path):
+    for name in ("a.jpg", "b.png", "notes.txt", "sub/a.jpg", "sub/deep/c.JPG", ".hidden.jpg"):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x") if path.suffix == ".txt" else picture(path)
+    (tmp_path / "photos" / "d.jpg").mkdir()
+    return tmp_path / "photos"
+
+
+def test_a_folder_is_searched_in_a_stable_order(tree):
+    assert keys(tree) == [".hidden.jpg", "a.jpg", "b.png", "sub/a.jpg", "sub/deep/c.JPG"]
+
+
+def test_files_globs_lists_and_stdin(tree, monkeypatch):
+    assert keys(tree / "a.jpg") == ["a.jpg"]
+    monkeypatch.chdir(tree)
+    assert keys("**/*.jpg") == ["a.jpg", "sub/a.jpg"]
+    (tree / "list.txt").write_text("a.jpg\n\nsub/a.jpg\r\n")
+    assert keys("list.txt") == ["a.jpg", "sub/a.jpg"]
+    assert keys("-", stdin="b.png\nsub/deep/c.JPG\n") == ["b.png", "sub/deep/c.JPG"]
+    listing = list_sources(["list.txt"], io.StringIO())
+    assert all(isinstance(item.read(), Photograph) for item in listing.items)
+
+
+def test_a_list_counts_from_its_own_folder(tree, tmp_path, monkeypatch):
+    (tree / "list.txt").write_text("a.jpg\n")
+    monkeypatch.chdir(tmp_path)
+    assert next(iter(list_sources([str(tree / "list.txt")], io.StringIO()).items)).read().wh == (80, 60)
+
+
+def test_the_same_name_in_two_folders_gets_two_keys(tree, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    picture(other / "a.jpg")
+    found = keys(tree, other, tree / "a.jpg", other / "a.jpg")
+    assert len(found) == len(set(found)) == 6
+    assert found.count("a.jpg") == 1
+    assert any(key.endswith("other/a.jpg") for key in found)
+
+
+def test_nothing_found_is_said(tmp_path):
+    with pytest.raises(UsageError, match="No pictures found"):
+        keys(tmp_path)
+    with pytest.raises(UsageError, match="No pictures found"):
+        keys("-", stdin="\n\n")
+
+
+def test_a_missing_path_is_one_failed_picture(tmp_path):
+    (item,) = list_sources([str(tmp_path / "no.jpg")], io.StringIO()).items
+    with pytest.raises(ImageError, match="No file at"):
+        item.read()
+
+
+def test_a_folder_that_cannot_be_listed_is_one_failed_picture(tree, monkeypatch):
+    real = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("deep"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    items = list(list_sources([str(tree)], io.StringIO()).items)
+    refused = [item for item in items if isinstance(item.content, ImageError)]
+    assert len(items) == 5
+    assert len(refused) == 1
+    with pytest.raises(ImageError, match="Permission denied"):
+        refused[0].read()
+
+
+ODD_NAMES = [
+    "new\nline.jpg",
+    "-dash.jpg",
+    "ü.jpg",
+    "u\u0308.jpg",
+    "x" * 250 + ".jpg",
+    b"caf\xe9.jpg".decode(errors="surrogateescape"),
+]
+
+
+def test_odd_file_names_are_read_and_kept_apart(tmp_path):
+    for name in ODD_NAMES:
+        picture(tmp_path / name)
+    items = list(list_sources([str(tmp_path)], io.StringIO()).items)
+    assert len({item.key for item in items}) == len(ODD_NAMES)
+    assert all(item.read().wh == (80, 60) for item in items)
+
+
+def test_link_loops_end(tree):
+    (tree / "loop").symlink_to(tree, target_is_directory=True)
+    assert len(keys(tree)) == 5
+
+
+def test_keys_never_lead_out_of_a_folder(tree, monkeypatch):
+    monkeypatch.chdir(tree / "sub")
+    for key in keys("-", stdin=f"../a.jpg\n{tree}/b.png\n./a.jpg\n../../photos/a.jpg\n"):
+        assert not key.startswith("/")
+        assert ".." not in key.split("/")
+
+
+def add(archive, name, content, kind=tarfile.REGTYPE):
+    member = tarfile.TarInfo(name)
+    member.type, member.size = kind, len(content)
+    archive.addfile(member, io.BytesIO(content))
+
+
+def test_archives_are_streamed_and_only_regular_pictures_count(tree, tmp_path):
+    content = (tree / "a.jpg").read_bytes()
+    for suffix, mode in ((".tar", "w"), (".tar.gz", "w:gz")):
+        path = tmp_path / f"shard{suffix}"
+        with tarfile.open(path, mode) as archive:
+            for name in ("000.jpg", "../../evil.jpg", "/abs.jpg", "000.jpg", "000.json"):
+                add(archive, name, content)
+            link = tarfile.TarInfo("link.jpg")
+            link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            archive.addfile(link)
+            device = tarfile.TarInfo("device.jpg")
+            device.type = tarfile.CHRTYPE
+            archive.addfile(device)
+        listing = list_sources([str(path)], io.StringIO())
+        assert listing.total is None
+        found = [(item.key.split(f"shard{suffix}/")[1], item.read().wh) for item in listing.items]
+        assert [name for name, _ in found] == ["000.jpg", "evil.jpg", "abs.jpg", "000.jpg~"]
+        assert {wh for _, wh in found} == {(80, 60)}
+
+
+def test_a_cut_archive_gives_what_it_has_and_a_failure(tree, tmp_path):
+    content = (tree / "a.jpg").read_bytes()
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for number in range(20):
+            add(archive, f"{number}.jpg", content)
+    whole = (tmp_path / "a.tar").read_bytes()
+    (tmp_path / "a.tar").write_bytes(whole[: len(whole) // 2])
+    items = list(list_sources([str(tmp_path / "a.tar")], io.StringIO()).items)
+    assert 5 < len(items) < 20
+    with pytest.raises(ImageError, match="cut short"):
+        items[-1].read()
+    assert all(item.read() for item in items[:-1])
+
+
+def test_videos_are_streamed_by_every_nth_frame(tmp_path):
+    path = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    for number in range(25):
+        writer.write(np.full((48, 64, 3), (number * 10, 0, 0), dtype=np.uint8))
+    writer.release()
+    items = list(list_sources([str(path)], io.StringIO(), every=10).items)
+    assert [item.key.rpartition("/")[2] for item in items] == ["frame000000", "frame000010", "frame000020"]
+    blue = [int(item.read().rgb[0, 0, 2]) for item in items]
+    np.testing.assert_allclose(blue, [0, 100, 200], atol=6)
+
+
+def test_a_video_without_frames_is_one_failure(tmp_path):
+    (tmp_path / "clip.mp4").write_bytes(b"no video")
+    (item,) = list_sources([str(tmp_path / "clip.mp4")], io.StringIO()).items
+    with pytest.raises(ImageError, match="no frame"):
+        item.read()
+
+
+@pytest.mark.parametrize("count", range(1, 17))
+def test_shards_partition_whatever_the_order(count):
+    names = [f"folder/{number}.jpg" for number in range(500)]
+    parts = [{name for name in reversed(names) if in_shard(name, (i, count))} for i in range(1, count + 1)]
+    assert set().union(*parts) == set(names)
+    assert sum(map(len, parts)) == len(names)
+    assert min(map(len, parts)) > 0.5 * 500 / count
+
+
+@pytest.mark.parametrize("text", ["", "0/4", "5/4", "1", "a/b", "1/0", "-1/3", "1/4/2"])
+def test_shards_that_make_no_sense_are_refused(text):
+    with pytest.raises(UsageError, match="--shard must be i/n"):
+        parse_shard(text)
+    assert parse_shard("2/4") == (2, 4)
