@@ -196,6 +196,7 @@ def _listing(args: argparse.Namespace) -> Listing:
 
     shard = parse_shard(args.shard) if args.shard else None
     listing = _dataset(args) if args.dataset else list_sources(args.sources, sys.stdin, every=args.every)
+    args.listed = listing.total
     if shard is None:
         return listing
     chosen = (item for item in listing.items if in_shard(item.key, shard))
@@ -272,6 +273,7 @@ def _header(args: argparse.Namespace, discoverer: Discoverer) -> dict[str, Any]:
         "sources": args.sources,
         "dataset": {"name": args.dataset, "root": str(args.root), "split": args.split} if args.dataset else None,
         "shard": args.shard,
+        "listed": args.listed,
         "versions": package_versions(),
     }
 

@@ -6,7 +6,7 @@ import pytest
 from small_runs import DECODES_MASKS, found, record, write_run
 
 from lostreg.cli import main
-from lostreg.cli.report import DATASET_NAMES
+from lostreg.cli.options import DATASETS as DATASET_NAMES
 from lostreg.datasets import DATASETS
 
 pytestmark = DECODES_MASKS
@@ -27,7 +27,7 @@ def test_the_page_lies_in_the_run_folder_unless_named(run, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "code", "sentence"),
     [
-        (["--dataset", "voc07"], 2, "--dataset voc07 needs its folder; name it with --root."),
+        (["--dataset", "voc07"], 2, "--dataset voc07 needs the folder it lies in: --root DIR."),
         (["--root", "."], 2, "--root says which annotations to judge by; name the --dataset too"),
         (["--no-hard"], 2, "--no-hard says which annotations to judge by"),
         (["--seed", "-1"], 2, "--seed must be 0 or more, but it is -1."),

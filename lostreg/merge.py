@@ -1,0 +1,105 @@
+"""Shards of one run joined into one run folder, with proof that nothing is missing and nothing is double."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lostreg.errors import RunError
+from lostreg.runfolder import OVERLAYS, RunFolder, differences, read_failures, read_header, read_records
+from lostreg.sources import parse_shard
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What a merge wrote."""
+
+    path: Path
+    records: int
+    failures: int
+
+
+def merge_runs(shards: Sequence[Path], output: Path) -> Merged:
+    """Join the shards of a run.
+
+    Args:
+        shards: run folders made with ``--shard i/n``, every i of n once.
+        output: a new run folder.
+
+    Raises:
+        RunError: a shard is missing, double, unfinished or made with other settings; a picture stands in two
+            shards; the numbers do not add up; or the output exists.
+    """
+    headers = [read_header(folder) for folder in shards]
+    _check_shards(shards, headers)
+    _check_counts(headers, _count_pictures(shards))
+    if (output / "run.json").exists():
+        raise RunError(f"{output} is a run folder already; choose another --output.")
+    with RunFolder(output, headers[0]["identity"]) as merged:
+        for folder in shards:
+            _copy_results(folder, merged)
+        for folder in shards:
+            if (folder / OVERLAYS).is_dir():
+                shutil.copytree(folder / OVERLAYS, output / OVERLAYS, dirs_exist_ok=True)
+        counts = {"done": len(merged.done), "failed": len(merged.failed)}
+        kept = {name: headers[0][name] for name in ("weights", "sources", "dataset", "versions") if name in headers[0]}
+        merged.save_header(**kept, shard=None, merged_from=[str(s) for s in shards], counts=counts, state="complete")
+        return Merged(output, counts["done"], counts["failed"])
+
+
+def _check_shards(shards: Sequence[Path], headers: Sequence[dict[str, Any]]) -> None:
+    seen: dict[int, Path] = {}
+    counts = set()
+    for folder, header in zip(shards, headers, strict=True):
+        if not header.get("shard"):
+            raise RunError(f"{folder} is not a shard: it was made without --shard.")
+        if header.get("state") != "complete":
+            raise RunError(f"{folder} is not finished (state: {header.get('state')}); repeat its command, then merge.")
+        changes = differences(headers[0]["identity"], header["identity"])
+        if changes:
+            raise RunError(f"{folder} was made with other settings than {shards[0]}: {'; '.join(changes)}.")
+        index, count = parse_shard(header["shard"])
+        counts.add(count)
+        if index in seen:
+            raise RunError(f"{folder} and {seen[index]} are both shard {header['shard']}.")
+        seen[index] = folder
+    if len(counts) != 1:
+        raise RunError(f"The shards are of different divisions: {', '.join(f'n = {n}' for n in sorted(counts))}.")
+    missing = [f"{i}/{count}" for count in counts for i in range(1, count + 1) if i not in seen]
+    if missing:
+        raise RunError(f"Shard {', '.join(missing)} is missing; name the run folder of every shard.")
+
+
+def _count_pictures(shards: Sequence[Path]) -> int:
+    """Count the pictures of all shards before anything is written, and refuse one that stands in two."""
+    home: dict[str, Path] = {}
+    for folder in shards:
+        keys = {record.key for record in read_records(folder)} | {each["key"] for each in read_failures(folder)}
+        for key in keys:
+            if key in home:
+                raise RunError(f"{key} stands in {home[key]} and in {folder}; the sources changed between them.")
+            home[key] = folder
+    return len(home)
+
+
+def _copy_results(folder: Path, merged: RunFolder) -> None:
+    for record in read_records(folder):
+        merged.add(record)
+    for failure in read_failures(folder):
+        if failure["key"] not in merged.done:
+            merged.fail(failure["key"], failure["path"], failure["reason"], failure["error"])
+
+
+def _check_counts(headers: Sequence[dict[str, Any]], found: int) -> None:
+    listed = {header.get("listed") for header in headers}
+    if len(listed) != 1:
+        raise RunError(
+            f"The shards listed different numbers of pictures ({', '.join(map(str, sorted(map(str, listed))))}): "
+            "the sources changed between them."
+        )
+    (total,) = listed
+    if total is not None and total != found:
+        raise RunError(f"The shards hold {found} of the {total} pictures listed; resume the ones that are short.")

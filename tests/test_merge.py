@@ -1,0 +1,70 @@
+"""Shards joined, and everything that must be refused."""
+
+from __future__ import annotations
+
+import pytest
+from small_runs import IDENTITY, found, record
+
+from lostreg.errors import RunError
+from lostreg.merge import merge_runs
+from lostreg.runfolder import RunFolder, read_failures, read_header, read_records
+from lostreg.sources import in_shard
+
+KEYS = [f"{number}.jpg" for number in range(40)]
+
+
+def shard(folder, index, count, *, keys=KEYS, identity=IDENTITY, state="complete", listed=len(KEYS)):
+    with RunFolder(folder, identity) as run:
+        for key in keys:
+            if in_shard(key, (index, count)):
+                if key == "7.jpg":
+                    run.fail(key, key, "damaged", "cut")
+                else:
+                    run.add(record(key, [found((0, 0, 10, 10))]))
+        run.save_header(shard=f"{index}/{count}", state=state, listed=listed)
+    overlay = folder / "overlays" / f"{index}.jpg"
+    overlay.parent.mkdir()
+    overlay.write_bytes(b"x")
+    return folder
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 16])
+def test_shards_join_to_the_whole(tmp_path, count):
+    shards = [shard(tmp_path / str(i), i, count) for i in range(1, count + 1)]
+    merged = merge_runs(list(reversed(shards)), tmp_path / "all")
+    assert (merged.records, merged.failures) == (39, 1)
+    assert sorted([r.key for r in read_records(tmp_path / "all")] + ["7.jpg"]) == sorted(KEYS)
+    assert [failure["key"] for failure in read_failures(tmp_path / "all")] == ["7.jpg"]
+    assert read_header(tmp_path / "all")["state"] == "complete"
+    assert len(list((tmp_path / "all" / "overlays").iterdir())) == count
+
+
+def test_what_does_not_add_up_is_refused(tmp_path):
+    one, two, three = (shard(tmp_path / str(i), i, 3) for i in (1, 2, 3))
+    cases = [
+        ([one, two], "Shard 3/3 is missing"),
+        ([one, two, two], "are both shard 2/3"),
+        ([one, two, shard(tmp_path / "a", 3, 3, state="stopped")], "not finished"),
+        ([one, two, shard(tmp_path / "b", 3, 3, identity={"settings": {"method": "x"}})], "method: lost -> x"),
+        ([one, two, shard(tmp_path / "c", 3, 4)], "different divisions"),
+        ([one, two, shard(tmp_path / "d", 3, 3, keys=KEYS[:20])], "of the 40 pictures"),
+        ([one, two, shard(tmp_path / "e", 3, 3, listed=41)], "different numbers"),
+        ([one, two, tmp_path / "nowhere"], "not a run folder"),
+    ]
+    for number, (shards, sentence) in enumerate(cases):
+        with pytest.raises(RunError, match=sentence):
+            merge_runs(shards, tmp_path / f"out{number}")
+    merge_runs([one, two, three], tmp_path / "all")
+    with pytest.raises(RunError, match="is a run folder already"):
+        merge_runs([one, two, three], tmp_path / "all")
+    with pytest.raises(RunError, match="made without --shard"):
+        merge_runs([tmp_path / "all"], tmp_path / "again")
+
+
+def test_a_picture_in_two_shards_is_refused(tmp_path):
+    one, two = shard(tmp_path / "1", 1, 2), shard(tmp_path / "2", 2, 2)
+    double = next(read_records(one))
+    with RunFolder(two, IDENTITY) as run:
+        run.add(double)
+    with pytest.raises(RunError, match="stands in"):
+        merge_runs([one, two], tmp_path / "all")
