@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 import threading
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +15,7 @@ from support import picture, stub_discoverer
 from lostreg.batch import BatchPlan, run_batch
 from lostreg.errors import ImageError, RunError
 from lostreg.images import Photograph
+from lostreg.runfolder import RunFolder
 from lostreg.sources import ImageItem
 
 
@@ -154,3 +159,36 @@ def test_records_say_the_stored_frame_when_it_is_asked_for(tmp_path):
         assert (record.width, record.height) == wh
         assert (record.orientation, record.upright) == (6, upright)
         assert record.to_json()["frame"] == ("displayed" if upright else "stored")
+
+
+def resident_megabytes():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_the_pipeline_keeps_up_and_its_memory_stays_flat(data_root, tmp_path):
+    """5,500 VOC photographs through decode, graph and writing: at least 40 a second and core; RSS flat."""
+    voc = data_root / "voc07" / "VOCdevkit" / "VOC2007"
+    names = (voc / "ImageSets" / "Main" / "dev500.txt").read_text().split()
+    items = (
+        ImageItem(f"{turn}/{name}.jpg", name, voc / "JPEGImages" / f"{name}.jpg")
+        for turn in range(11)
+        for name in names
+    )
+    resident = []
+    with RunFolder(tmp_path / "run", {}) as run:
+
+        class Written(Collected):
+            def add(self, record):
+                run.add(record)
+                if len(run.done) % 500 == 0:
+                    resident.append(resident_megabytes())
+
+        started = time.process_time()
+        run_batch(stub_discoverer(), items, Written(), BatchPlan("s"))
+        rate = len(run.done) / (time.process_time() - started)
+        assert len(run.done) == 5500
+    print(f"{rate:.0f} photographs per second of one core; resident MB every 500:", [round(m) for m in resident])
+    assert rate >= 40
+    assert max(resident[1:]) - resident[0] < 30

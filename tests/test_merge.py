@@ -13,7 +13,7 @@ from lostreg.sources import in_shard
 KEYS = [f"{number}.jpg" for number in range(40)]
 
 
-def shard(folder, index, count, *, keys=KEYS, identity=IDENTITY, state="complete", listed=len(KEYS)):
+def shard(folder, index, count, *, keys=KEYS, identity=IDENTITY, state="complete", listed=40):
     with RunFolder(folder, identity) as run:
         for key in keys:
             if in_shard(key, (index, count)):
