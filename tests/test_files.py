@@ -1,0 +1,62 @@
+"""Files written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from support import small_disk
+
+from lostreg.files import cache_dir, sha256_of, write_text_whole, written_whole
+
+
+def test_a_file_appears_whole_with_ordinary_permissions(tmp_path):
+    write_text_whole(tmp_path / "sub" / "a.txt", "grüße")
+    assert (tmp_path / "sub" / "a.txt").read_text(encoding="utf-8") == "grüße"
+    assert (tmp_path / "sub" / "a.txt").stat().st_mode & 0o600 == 0o600
+    assert [path.name for path in (tmp_path / "sub").iterdir()] == ["a.txt"]
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+
+    def fail():
+        with written_whole(target) as temporary:
+            temporary.write_text("half of the n")
+            raise RuntimeError("broken off")
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("kilobytes", [4, 16, 40, 80, 120])
+def test_a_full_disk_leaves_the_old_file(tmp_path, kilobytes):
+    with small_disk(tmp_path / "disk", 128) as disk:
+        (disk / "filler").write_bytes(b"x" * kilobytes * 1024)
+        target = disk / "a.txt"
+        with pytest.raises(OSError, match="No space left"):
+            write_text_whole(target, "x" * 200_000)
+        assert [path.name for path in disk.iterdir()] == ["filler"]
+
+
+def test_names_as_long_as_the_file_system_takes(tmp_path):
+    target = tmp_path / ("x" * 250)
+    write_text_whole(target, "a")
+    assert target.read_text() == "a"
+
+
+def test_sha256_is_that_of_hashlib(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc" * 100_000)
+    assert sha256_of(tmp_path / "a") == hashlib.sha256(b"abc" * 100_000).hexdigest()
+
+
+def test_the_cache_is_where_the_user_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("LOSTREG_CACHE", str(tmp_path / "here"))
+    assert cache_dir() == tmp_path / "here"
+    monkeypatch.delenv("LOSTREG_CACHE")
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_dir() == tmp_path / "lostreg"
