@@ -55,7 +55,8 @@ class Discovery:
     """What was found on one photograph. Coordinates are those of the displayed picture.
 
     Attributes:
-        boxes_xyxy: ``(n, 4)`` ``float64``, continuous pixels, ``0 <= x0 < x1 <= width``.
+        boxes_xyxy: ``(n, 4)`` ``float64``, continuous pixels, ``0 <= x0 < x1 <= width``. The extents of the masks,
+            except where the method makes its box otherwise (head-consensus).
         masks: ``(n, height, width)`` ``bool``.
         scores: ``(n,)`` ``float64`` in [0, 1]: how clearly each object stands out.
         seeds_xy: ``(x, y)`` of the patch each object grew from, or ``None`` where the method has no seed.
@@ -180,7 +181,7 @@ class Discoverer:
 def on_photograph(found: list[ScoredProposal], frame: Frame, settings: MethodSettings) -> Discovery:
     """Carry proposals from the patch grid to the photograph."""
     width, height = frame.image_wh
-    boxes = [frame.box_to_image(bounding_box(each.proposal.region)) for each in found]
+    boxes = [frame.box_to_image(each.proposal.box_grid or bounding_box(each.proposal.region)) for each in found]
     masks = [frame.mask_to_image(each.proposal.region) for each in found]
     seeds = [each.proposal.seed_rc for each in found]
     return Discovery(

@@ -23,6 +23,17 @@ MODEL_OPTIONS = ("model", "checkpoint", "layer", "device", "precision", "max_sid
 METHOD_OPTIONS = ("method", "feature", "offset", "k_patches", "objects", "attention_head")
 
 
+# as in lostreg.methods.METHODS, which would import torch
+METHODS = (
+    "lost",
+    "dino-seg",
+    "tokencut",
+    "maskcut",
+    "attention-seed",
+    "diffusion",
+    "head-consensus",
+    "whole-image",
+)
 DATASETS = ("voc07", "voc12", "coco", "coco20k", "folder")
 
 
@@ -71,13 +82,17 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 def add_method_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the cheap step: how objects are found in the features."""
     group = parser.add_argument_group("method (cheap step)")
-    group.add_argument("--method", metavar="NAME", help="lost, dino-seg or whole-image (default: the model's preset)")
-    group.add_argument("--feature", choices=PROJECTIONS, help="keys, queries, values or output tokens")
+    group.add_argument("--method", metavar="NAME", help=f"{', '.join(METHODS)} (default: the model's preset)")
     group.add_argument(
-        "--offset", metavar="T", help="moves the similarity: none, mean, a number, or a quantile such as q0.5"
+        "--feature",
+        choices=PROJECTIONS,
+        help="what lost, tokencut and maskcut read: keys, queries, values or output tokens",
     )
     group.add_argument(
-        "--k-patches", type=_usage(parse_k_patches), metavar="N|F", help="potential seeds, a count or a fraction"
+        "--offset", metavar="T", help="moves lost's similarity: none, mean, a number, or a quantile such as q0.5"
+    )
+    group.add_argument(
+        "--k-patches", type=_usage(parse_k_patches), metavar="N|F", help="lost's potential seeds, a count or a fraction"
     )
     group.add_argument(
         "--objects", type=_usage(parse_objects), metavar="N|auto", help="how many to look for (default 1)"

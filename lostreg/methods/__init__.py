@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from lostreg.errors import UsageError
-from lostreg.methods import dino_seg, lost, whole_image
+from lostreg.methods import (
+    attention_seed,
+    diffusion,
+    dino_seg,
+    head_consensus,
+    lost,
+    maskcut,
+    tokencut,
+    whole_image,
+)
 from lostreg.methods.base import Method, Proposal
 
-METHODS: dict[str, Method] = {m.name: m for m in (lost.METHOD, dino_seg.METHOD, whole_image.METHOD)}
+_MODULES = (lost, dino_seg, tokencut, maskcut, attention_seed, diffusion, head_consensus, whole_image)
+
+METHODS: dict[str, Method] = {module.METHOD.name: module.METHOD for module in _MODULES}
 
 
 def get_method(name: str) -> Method:

@@ -23,12 +23,15 @@ class Proposal:
         scores: ``(h, w)`` ``float32``, larger on the object; the evidence the region was cut from.
         seed_rc: row and column of the patch it grew from, or ``None`` for methods without a seed.
         maps: named ``(h, w)`` ``float32`` maps that explain the answer.
+        box_grid: ``(x0, y0, x1, y1)`` in continuous patch coordinates, inside the grid, where the method's box
+            is not the extent of ``region``; ``None`` where it is.
     """
 
     region: Mask
     scores: Map
     seed_rc: tuple[int, int] | None = None
     maps: dict[str, Map] = field(default_factory=dict)
+    box_grid: tuple[float, float, float, float] | None = None
 
 
 Propose = Callable[[Features, MethodSettings, Mask], Proposal | None]
@@ -58,3 +61,9 @@ def free_rows(values: torch.Tensor, free: Mask) -> torch.Tensor:
         return values
     indices: NDArray[np.intp] = np.flatnonzero(free)
     return values[torch.from_numpy(indices).to(values.device)]
+
+
+def nth_free(free: Mask, index: int) -> tuple[int, int]:
+    """Return row and column of the free patch that stands at ``index`` among the free ones, in reading order."""
+    rows, columns = free.nonzero()
+    return int(rows[index]), int(columns[index])

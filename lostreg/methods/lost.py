@@ -16,7 +16,7 @@ import torch
 
 from lostreg.features import Features
 from lostreg.graph import SimilarityGraph
-from lostreg.methods.base import Method, Proposal, free_rows, on_grid
+from lostreg.methods.base import Method, Proposal, free_rows, nth_free, on_grid
 from lostreg.regions import Mask, component_of
 from lostreg.settings import MethodSettings
 
@@ -45,7 +45,7 @@ def propose(features: Features, settings: MethodSettings, free: Mask) -> Proposa
     potentials = potential_seeds(degrees, settings.count_patches(len(vectors)))
     seed = int(potentials[0])
     expansion = on_grid(graph.summed_rows(seed_set(graph, potentials)), free)
-    row, column = _nth_free(free, seed)
+    row, column = nth_free(free, seed)
     foreground = (expansion > 0) & free
     foreground[row, column] = True
     return Proposal(
@@ -58,11 +58,6 @@ def propose(features: Features, settings: MethodSettings, free: Mask) -> Proposa
             "expansion": expansion,
         },
     )
-
-
-def _nth_free(free: Mask, index: int) -> tuple[int, int]:
-    rows, columns = free.nonzero()
-    return int(rows[index]), int(columns[index])
 
 
 METHOD = Method(
