@@ -1,0 +1,52 @@
+"""``lostreg demo``: the web demo."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from typing import Any
+
+from lostreg.errors import UsageError
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "demo",
+        help="the web demo",
+        description="Serve the web demo on this machine until it is stopped. Nothing is fetched but weights.",
+    )
+    parser.add_argument(
+        "--model",
+        action="append",
+        metavar="NAME[@REVISION]",
+        help="offer this model, the first one as the default; repeatable "
+        "(default: the default model, and all whose weights are cached)",
+    )
+    parser.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--host", metavar="ADDRESS", help="listen there; 0.0.0.0 for all (default 127.0.0.1)")
+    parser.add_argument("--port", type=int, metavar="N", help="(default: the first free one from 7860)")
+    parser.add_argument("--root-path", metavar="PATH", help="where a reverse proxy shows the page, such as /lostreg")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    try:
+        from lostreg.demo.server import launch, own_folder
+    except ModuleNotFoundError as error:
+        if error.name != "gradio":
+            raise
+        raise UsageError('The demo needs Gradio; install it with `pip install "lostreg[demo]"`.') from error
+    from lostreg.demo.models import Models
+    from lostreg.signals import orderly_stop
+
+    models = Models(args.model or [], device=args.device)
+    with orderly_stop() as stop, own_folder():
+        page = launch(models, host=args.host, port=args.port, root_path=args.root_path)
+        print(f"lostreg: the demo is at {page.local_url} (Ctrl-C ends it)", file=sys.stderr, flush=True)
+        while not stop():
+            time.sleep(0.2)
+        page.close(verbose=False)
+    return stop.exit_code

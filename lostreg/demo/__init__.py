@@ -1,0 +1,1 @@
+"""The web demo: upload a picture, understand the answer. Everything goes through one ``Discoverer`` per model."""

@@ -1,0 +1,112 @@
+"""The settings of a discovery as controls; the same set in every tab."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import gradio as gr
+
+from lostreg.demo.models import Models
+from lostreg.methods import METHODS
+from lostreg.objects import AUTO_MOST
+from lostreg.settings import PROJECTIONS, MethodSettings
+
+FEATURES = {"k": "keys", "q": "queries", "v": "values", "x": "output tokens"}
+OFFSETS = ("none", "mean", "q0.25", "q0.5", "q0.75")
+MAX_K_PATCHES = 500
+
+
+@dataclass(frozen=True)
+class Controls:
+    """One control per setting, in the order in which functions take their values."""
+
+    model: Any
+    method: Any
+    feature: Any
+    offset: Any
+    k_patches: Any
+    objects: Any
+
+    @property
+    def all(self) -> list[Any]:
+        """All of them, the model first."""
+        return [getattr(self, field.name) for field in fields(self)]
+
+
+def controls(models: Models, prefix: str, *, objects: int | None = None) -> Controls:
+    """Lay out the controls with the default model's own settings.
+
+    Args:
+        models: on offer.
+        prefix: of the ids in the page.
+        objects: how many to look for; ``None`` for what the model's settings say.
+    """
+    preset = models.get(models.names[0]).settings
+    model = gr.Dropdown(models.names, value=models.names[0], label="Model", elem_id=f"{prefix}-model")
+    method = gr.Dropdown(
+        [(f"{each.name}: {each.summary}", each.name) for each in METHODS.values()],
+        value=preset.method,
+        label="Method",
+        elem_id=f"{prefix}-method",
+    )
+    wanted = slider_value(preset) if objects is None else objects
+    count = gr.Slider(
+        0,
+        AUTO_MOST,
+        wanted,
+        step=1,
+        label="Number of objects",
+        info="0: as many as stand out",
+        elem_id=f"{prefix}-objects",
+    )
+    with gr.Accordion("What the patches are compared by", open=False):
+        feature = gr.Radio(
+            [(FEATURES[name], name) for name in PROJECTIONS],
+            value=preset.feature,
+            label="Feature",
+            elem_id=f"{prefix}-feature",
+        )
+        offset = gr.Dropdown(
+            list(OFFSETS),
+            value=str(preset.offset),
+            allow_custom_value=True,
+            label="Offset",
+            info="none, mean, a number, or q and a share of the similarities such as q0.5",
+            elem_id=f"{prefix}-offset",
+        )
+        k_patches = gr.Slider(
+            1,
+            MAX_K_PATCHES,
+            patches_value(preset),
+            step=1,
+            label="k: patches that may join the seed",
+            elem_id=f"{prefix}-k",
+        )
+    return Controls(model, method, feature, offset, k_patches, count)
+
+
+def overrides(method: str, feature: str, offset: str, k_patches: float, objects: float) -> dict[str, Any]:
+    """Return the method settings that the controls' values stand for, the model left out."""
+    return {
+        "method": method,
+        "feature": feature,
+        "offset": str(offset),
+        "k_patches": int(k_patches),
+        "objects": int(objects) or "auto",
+    }
+
+
+def values_of(settings: MethodSettings) -> tuple[str, str, str, int, int]:
+    """Return the values that the controls show for some settings, the model left out."""
+    return settings.method, settings.feature, str(settings.offset), patches_value(settings), slider_value(settings)
+
+
+def patches_value(settings: MethodSettings) -> int:
+    """Return where the slider of k stands; a share counts as the published 100."""
+    return settings.k_patches if isinstance(settings.k_patches, int) else 100
+
+
+def slider_value(settings: MethodSettings) -> int:
+    """Return where the slider of objects stands."""
+    return 0 if settings.objects == "auto" else settings.objects

@@ -1,0 +1,60 @@
+"""The models on offer, each loaded once, when it is first asked for."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from threading import Lock
+
+from lostreg.catalogue import ENTRIES
+from lostreg.discover import Discoverer
+from lostreg.errors import UsageError
+from lostreg.weights import is_cached
+
+LOADED_MOST = 2
+"""As many as the compare tab needs at once; the one that was used longest ago makes room."""
+
+
+class Models:
+    """Discoverers by the name of their model.
+
+    Attributes:
+        names: what visitors can choose from; nothing else is ever loaded. The first one is the default.
+        note: why the default model is not the usual one, if it is not.
+    """
+
+    def __init__(self, names: Sequence[str] = (), *, device: str = "auto") -> None:
+        """Load the first model and offer the others.
+
+        Args:
+            names: models to offer; without any, the default one and all whose weights are cached.
+            device: as for :class:`~lostreg.discover.Discoverer`.
+
+        Raises:
+            LostregError: the first model cannot be had.
+        """
+        self._load: Callable[[str | None], Discoverer] = lambda name: Discoverer(name, device=device)
+        self._lock = Lock()
+        first = self._load(names[0] if names else None)
+        self.note = first.weights.note
+        name = names[0] if names else first.weights.entry.name
+        self._loaded: OrderedDict[str, Discoverer] = OrderedDict({name: first})
+        offered = names or [name, *(entry.name for entry in ENTRIES if is_cached(entry))]
+        self.names = list(dict.fromkeys(offered))
+
+    def get(self, name: str) -> Discoverer:
+        """Return a model, loading it if needed.
+
+        Raises:
+            UsageError: it is not on offer.
+            ModelError: it cannot be had.
+        """
+        if name not in self.names:
+            raise UsageError(f"The model must be one of {', '.join(self.names)}, but it is {name!r}.")
+        with self._lock:
+            if name not in self._loaded:
+                self._loaded[name] = self._load(name)
+            self._loaded.move_to_end(name)
+            while len(self._loaded) > LOADED_MOST:
+                self._loaded.popitem(last=False)
+            return self._loaded[name]

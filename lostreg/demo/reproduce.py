@@ -1,0 +1,52 @@
+"""What a result depends on, and the command line and the Python that give it again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+from lostreg.discover import Discoverer
+from lostreg.settings import MethodSettings, fingerprint
+
+
+def shell(settings: MethodSettings, discoverer: Discoverer, name: str) -> str:
+    """Return the ``lostreg discover`` command that finds the same objects in the picture ``name``."""
+    options = [f"--{field.replace('_', '-')} {shlex.quote(str(value))}" for field, value in settings.to_json().items()]
+    lines = [f"lostreg discover {shlex.quote(name)} --output run", f"--model {discoverer.weights.entry.name}"]
+    return " \\\n    ".join([*lines, *options])
+
+
+def python(settings: MethodSettings, discoverer: Discoverer, name: str) -> str:
+    """Return the Python that finds the same objects in the picture ``name``."""
+    arguments = "\n".join(f"    {field}={value!r}," for field, value in settings.to_json().items())
+    return (
+        "from lostreg import Discoverer\n\n"
+        f"discoverer = Discoverer(\n    model={discoverer.weights.entry.name!r},\n{arguments}\n)\n"
+        f"discovery = discoverer({name!r})\n"
+        "print(discovery.boxes_xyxy, discovery.scores)\n"
+    )
+
+
+def identity(settings: MethodSettings, discoverer: Discoverer) -> dict[str, Any]:
+    """Return what the boxes depend on, as the ``run.json`` of the command above holds it."""
+    return {
+        "model": discoverer.weights.entry.name,
+        "weights_sha256": discoverer.weights.sha256,
+        "layer": discoverer.layer,
+        "precision": discoverer.precision,
+        "max_side": discoverer.input_settings.max_side,
+        "pad": discoverer.input_settings.pad,
+        "frame": "displayed",
+        **settings.to_json(),
+    }
+
+
+def settings_fingerprint(settings: MethodSettings, discoverer: Discoverer) -> str:
+    """Return the fingerprint that records of the command above carry."""
+    return fingerprint(identity(settings, discoverer))
+
+
+def as_text(values: dict[str, Any]) -> str:
+    """Return JSON for people."""
+    return json.dumps(values, indent=2)

@@ -1,0 +1,81 @@
+"""Serving the page: one folder for everything it writes, gone when it ends."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lostreg
+from lostreg.demo.blocks import build
+from lostreg.demo.engine import Engine
+from lostreg.demo.limits import MAX_UPLOAD_BYTES
+from lostreg.demo.models import Models
+from lostreg.errors import UsageError
+from lostreg.images import SUFFIXES
+
+CSS = """
+.said { font-size: 1.05rem; margin: 0; padding: .5rem .75rem; border-left: 4px solid #1995c9; }
+.said.problem { border-left-color: #d9480f; font-weight: 600; }
+.said progress { width: 50%; vertical-align: middle; }
+.figure { max-width: 520px; width: 100%; }
+@media (max-width: 640px) { #maps .grid-container, #batch-gallery .grid-container {
+  grid-template-columns: repeat(2, minmax(0, 1fr)) !important; } }
+"""
+
+
+def launch(models: Models, *, host: str | None = None, port: int | None = None, root_path: str | None = None) -> Any:
+    """Start serving the page and return it; its ``close`` ends that.
+
+    Args:
+        models: on offer.
+        host: address to listen on; ``None`` for ``GRADIO_SERVER_NAME``, else 127.0.0.1.
+        port: likewise ``GRADIO_SERVER_PORT``, else the first free one from 7860.
+        root_path: where a reverse proxy shows the page, such as ``/lostreg``; likewise ``GRADIO_ROOT_PATH``.
+
+    Raises:
+        UsageError: the address or the port cannot be used.
+    """
+    page = build(Engine(models), example_pictures())
+    try:
+        page.launch(
+            server_name=host,
+            server_port=port,
+            root_path=root_path,
+            share=False,
+            ssr_mode=False,
+            quiet=True,
+            max_file_size=MAX_UPLOAD_BYTES,
+            footer_links=["api", "settings"],
+            css=CSS,
+            prevent_thread_lock=True,
+        )
+    except OSError as error:
+        raise UsageError(f"Cannot listen there: {error}") from error
+    return page
+
+
+@contextmanager
+def own_folder() -> Iterator[Path]:
+    """Give Gradio a temporary folder of its own for the length of the block; it reads the variable as it starts."""
+    before = os.environ.get("GRADIO_TEMP_DIR")
+    with tempfile.TemporaryDirectory(prefix="lostreg-demo-", ignore_cleanup_errors=True) as folder:
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        try:
+            yield Path(folder)
+        finally:
+            if before is None:
+                del os.environ["GRADIO_TEMP_DIR"]
+            else:
+                os.environ["GRADIO_TEMP_DIR"] = before
+
+
+def example_pictures() -> list[Path]:
+    """Return the example photographs of a source tree; a wheel carries none."""
+    tree = Path(lostreg.__file__).parent.parent
+    if not (tree / "app.py").is_file():
+        return []
+    return sorted(path for path in (tree / "examples").glob("*") if path.suffix in SUFFIXES)

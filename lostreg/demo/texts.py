@@ -1,0 +1,66 @@
+"""The words of the page."""
+
+from __future__ import annotations
+
+from html import escape
+
+import numpy as np
+from numpy.typing import NDArray
+
+TITLE = "lostreg: objects without labels"
+
+INTRO = """# lostreg
+**Find the objects in a picture without a single label.** A Vision Transformer turns the picture into patches; what
+stands out of their similarity graph is an object. Nothing here was trained on boxes, masks or class names."""
+
+WAITING = "Choose a picture, or one of the examples, and its objects are drawn on it."
+
+MAP_CAPTIONS = {
+    "degree": "Degree: how many patches look alike. The seed is where this is lowest.",
+    "seed similarity": "Similarity of every patch to the seed",
+    "expansion": "Expansion: similarity to the seed and its companions; the object is where it is positive",
+    "attention": "Attention of the CLS token (the head that the method reads)",
+    "token norms": "Norms of the output tokens: lone bright patches are artifacts",
+    "CLS attention": "What the CLS token attends to (mean of heads)",
+}
+"""Of the maps that need words; others go by their names."""
+
+COMPARE = """Two ways of looking at the same picture. Choose a model, method, feature and offset for either side; move
+the handle to compare what they find, and look at the same maps below."""
+
+BATCH = """Up to {pictures} pictures, as files or in a tar or zip archive, through the same model and settings. The
+results can be taken away as COCO, YOLO, CSV, or as the JSON lines that `lostreg discover` writes."""
+
+SURE = ((0.5, "stands out clearly"), (0.25, "stands out fairly well"), (0.0, "hardly stands out; take it with care"))
+
+
+def summary(scores: NDArray[np.float64], *, cheap_ms: float, vit_ms: float | None) -> str:
+    """Say what was found and how sure, and what it took; ``vit_ms`` is ``None`` where no ViT ran."""
+    took = f"{cheap_ms:.0f} ms" + (
+        "; the ViT did not run again" if vit_ms is None else f", after {vit_ms:.0f} ms of ViT"
+    )
+    if len(scores) == 0:
+        return status(f"Nothing found with these settings ({took}).")
+    count = "1 object" if len(scores) == 1 else f"{len(scores)} objects"
+    words = next(words for least, words in SURE if scores[0] >= least)
+    which = "It" if len(scores) == 1 else "The first"
+    return status(f"Found {count}. {which} {words} (contrast {scores[0]:.2f} of 1). Took {took}.")
+
+
+def status(sentence: str) -> str:
+    """Return a line that screen readers announce."""
+    return f'<p role="status" aria-live="polite" class="said">{escape(sentence)}</p>'
+
+
+def problem(sentence: str) -> str:
+    """Return an error's sentence where the person looks, announced at once."""
+    return f'<p role="alert" class="said problem">{escape(sentence)}</p>'
+
+
+def progress(done: int, total: int | None) -> str:
+    """Return a bar with a count beside it."""
+    of_total = "" if total is None else f' max="{total}"'
+    return (
+        f'<p role="status" class="said"><progress value="{done}"{of_total} aria-label="pictures done"></progress> '
+        f"{done}{'' if total is None else f' of {total}'} pictures done</p>"
+    )
