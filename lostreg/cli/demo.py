@@ -5,9 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from typing import Any
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lostreg.errors import UsageError
+
+if TYPE_CHECKING:
+    from lostreg.signals import StopRequest
+
+SECONDS_BETWEEN_TRIMS = 20.0
 
 
 def add_parser(commands: Any) -> None:
@@ -34,19 +41,32 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     try:
-        from lostreg.demo.server import launch, own_folder
+        from lostreg.demo.server import launch
     except ModuleNotFoundError as error:
         if error.name != "gradio":
             raise
         raise UsageError('The demo needs Gradio; install it with `pip install "lostreg[demo]"`.') from error
     from lostreg.demo.models import Models
+    from lostreg.demo.storage import own_folder
+    from lostreg.discover import Discoverer
     from lostreg.signals import orderly_stop
 
-    models = Models(args.model or [], device=args.device)
-    with orderly_stop() as stop, own_folder():
+    models = Models(args.model or [], partial(Discoverer, device=args.device))
+    with orderly_stop() as stop, own_folder() as folder:
         page = launch(models, host=args.host, port=args.port, root_path=args.root_path)
         print(f"lostreg: the demo is at {page.local_url} (Ctrl-C ends it)", file=sys.stderr, flush=True)
-        while not stop():
-            time.sleep(0.2)
+        _serve(folder, stop)
         page.close(verbose=False)
     return stop.exit_code
+
+
+def _serve(folder: Path, stop: StopRequest) -> None:
+    """Wait until a stop is asked for, and keep the folder of uploads and results within its bounds."""
+    from lostreg.demo.storage import trim
+
+    trimmed = time.monotonic()
+    while not stop():
+        time.sleep(0.2)
+        if time.monotonic() - trimmed > SECONDS_BETWEEN_TRIMS:
+            trim(folder)
+            trimmed = time.monotonic()

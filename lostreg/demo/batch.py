@@ -21,7 +21,7 @@ from lostreg.runfolder import RECORDS, RunFolder
 from lostreg.settings import with_overrides
 from lostreg.sources import ImageItem
 
-COLUMNS = ("picture", "width", "height", "objects", "contrast of the first", "what went wrong")
+COLUMNS = ("picture", "width", "height", "objects", "contrast of the first", "note")
 DOWNLOADS = ("COCO", "YOLO", "CSV", "JSON lines")
 
 

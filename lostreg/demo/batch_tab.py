@@ -13,6 +13,7 @@ from lostreg.demo import texts
 from lostreg.demo.archives import FILE_TYPES, pictures_of
 from lostreg.demo.batch import COLUMNS, DOWNLOADS, Batch, run
 from lostreg.demo.controls import controls, overrides
+from lostreg.demo.discover_tab import maps_gallery
 from lostreg.demo.engine import Engine
 from lostreg.demo.limits import MAX_BATCH_PICTURES, MAX_UPLOAD_BYTES, MEGABYTE
 from lostreg.demo.uploads import Upload, files_input
@@ -36,7 +37,7 @@ def batch_tab(engine: Engine) -> None:
                 cancel = gr.Button("Cancel", elem_id="batch-cancel")
         with gr.Column(scale=3, min_width=300):
             said = gr.HTML(texts.status("Choose pictures first."), elem_id="batch-said")
-            gallery = gr.Gallery(label="Objects", columns=3, height="auto", interactive=False, elem_id="batch-gallery")
+            gallery = maps_gallery("Objects", elem_id="batch-gallery")
             table = gr.Dataframe(
                 headers=list(COLUMNS), label="Table", interactive=False, wrap=True, type="array", elem_id="batch-table"
             )

@@ -8,7 +8,7 @@ import gradio as gr
 
 from lostreg.demo import maps, texts
 from lostreg.demo.controls import controls, overrides
-from lostreg.demo.discover_tab import PICTURE_LABEL, PICTURE_QUEUE
+from lostreg.demo.discover_tab import PICTURE_LABEL, PICTURE_QUEUE, maps_gallery
 from lostreg.demo.engine import Engine
 from lostreg.demo.uploads import Upload, picture_input
 from lostreg.demo.views import View, drawn, look
@@ -30,15 +30,21 @@ def compare_tab(engine: Engine) -> None:
             left = controls(engine.models, "left")
         with gr.Column(min_width=280):
             gr.Markdown("### Right")
-            right = controls(engine.models, "right")
+            right = controls(engine.models, "right", another_method=True)
     said = gr.HTML(texts.status("Choose a picture and two settings that differ."), elem_id="compare-said")
     slider = gr.ImageSlider(
-        label="Left and right", type="numpy", format="jpeg", interactive=False, max_height=520, elem_id="compare-slider"
+        label="Left and right",
+        show_label=False,
+        type="numpy",
+        format="jpeg",
+        interactive=False,
+        max_height=520,
+        buttons=["download", "fullscreen"],
+        elem_id="compare-slider",
     )
     with gr.Row():
         galleries = [
-            gr.Gallery(label=label, columns=2, format="jpeg", height="auto", interactive=False, min_width=280)
-            for label in ("What the left side saw", "What the right side saw")
+            maps_gallery(label, min_width=280) for label in ("What the left side saw", "What the right side saw")
         ]
 
     def compare(upload: Upload | None, *values: Any) -> tuple[Any, ...]:

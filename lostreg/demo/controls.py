@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import gradio as gr
@@ -34,27 +34,24 @@ class Controls:
         return [getattr(self, field.name) for field in fields(self)]
 
 
-def controls(models: Models, prefix: str, *, objects: int | None = None) -> Controls:
+def controls(models: Models, prefix: str, *, another_method: bool = False) -> Controls:
     """Lay out the controls with the default model's own settings.
 
     Args:
         models: on offer.
         prefix: of the ids in the page.
-        objects: how many to look for; ``None`` for what the model's settings say.
+        another_method: begin with another method than the model's own, to have something to compare.
     """
     preset = models.get(models.names[0]).settings
     model = gr.Dropdown(models.names, value=models.names[0], label="Model", elem_id=f"{prefix}-model")
-    method = gr.Dropdown(
-        [(f"{each.name}: {each.summary}", each.name) for each in METHODS.values()],
-        value=preset.method,
-        label="Method",
-        elem_id=f"{prefix}-method",
-    )
-    wanted = slider_value(preset) if objects is None else objects
+    methods = list(METHODS)
+    if another_method:
+        preset = replace(preset, method=next(name for name in methods if name != preset.method))
+    method = gr.Dropdown(methods, value=preset.method, label="Method", elem_id=f"{prefix}-method")
     count = gr.Slider(
         0,
         AUTO_MOST,
-        wanted,
+        slider_value(preset),
         step=1,
         label="Number of objects",
         info="0: as many as stand out",

@@ -44,38 +44,65 @@ class _Shown:
 
 def discover_tab(engine: Engine, examples: Sequence[Path]) -> None:
     """Lay out the tab and connect it."""
-    with gr.Row():
+    with gr.Row(elem_id="discover-row"):
         with gr.Column(scale=2, min_width=300):
             picture = picture_input(
                 label=PICTURE_LABEL, sources=["upload", "clipboard", "webcam"], height=300, elem_id="picture"
             )
             if examples:
                 gr.Examples([[str(path)] for path in examples], [picture], label="Examples", elem_id="examples")
-            chosen = controls(engine.models, "discover")
-            threshold = gr.Slider(
-                0, 1, 0.5, step=0.01, label="Threshold", info="sets the offset to this share of the similarities"
-            )
+            with gr.Column(elem_id="discover-controls"):
+                chosen = controls(engine.models, "discover")
+                threshold = gr.Slider(
+                    0,
+                    1,
+                    0.5,
+                    step=0.01,
+                    label="Threshold",
+                    info="moving it sets the offset to this share of the similarities",
+                    elem_id="discover-threshold",
+                )
         with gr.Column(scale=3, min_width=300):
             said = gr.HTML(texts.status(texts.WAITING), elem_id="said")
             result = gr.Image(
-                label="Objects: click a patch for its similarity to all others",
+                label="Objects",
+                show_label=False,
                 format="jpeg",
                 interactive=False,
                 height=460,
+                buttons=["download", "fullscreen"],
                 elem_id="result",
                 alt_text="The picture with the objects that were found",
             )
-            gallery = gr.Gallery(
-                label="What the method saw", columns=3, format="jpeg", height="auto", elem_id="maps", interactive=False
-            )
+            gr.Markdown(texts.CLICK, elem_classes="below")
+            gallery = maps_gallery("What the method saw", elem_id="maps")
+            gr.Markdown(texts.MAPS, elem_classes="below")
             similar = gr.Image(
                 label="Similarity of the clicked patch to all others",
                 format="jpeg",
                 interactive=False,
+                buttons=["download", "fullscreen"],
                 visible=False,
                 elem_id="similar",
+                elem_classes="below",
             )
     _connect(engine, picture, chosen, threshold, _Shown(said, result, gallery, *_to_take_away()), similar)
+
+
+def maps_gallery(label: str, **options: Any) -> Any:
+    """Return an empty gallery for maps."""
+    return gr.Gallery(
+        label=label,
+        show_label=False,
+        columns=3,
+        format="jpeg",
+        height="auto",
+        object_fit="contain",
+        interactive=False,
+        buttons=["download", "fullscreen"],
+        elem_classes=["pictures", "below"],
+        **options,
+    )
 
 
 def _to_take_away() -> tuple[Any, Any, Any, Any]:

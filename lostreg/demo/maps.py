@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from lostreg.demo.engine import Analysed
 from lostreg.demo.limits import MAP_SIDE
-from lostreg.demo.texts import MAP_CAPTIONS
 from lostreg.discover import Discovery
 from lostreg.draw import heat_map, shrunk
 from lostreg.features import Features
@@ -18,13 +17,13 @@ from lostreg.graph import SimilarityGraph
 from lostreg.regions import Map
 from lostreg.settings import MethodSettings
 
-Captioned = tuple[NDArray[np.uint8], str]
+Named = tuple[NDArray[np.uint8], str]
 
 
-def explanations(analysed: Analysed, discovery: Discovery) -> list[Captioned]:
-    """Draw the maps of the first object, then those of the tokens, each with a caption."""
+def explanations(analysed: Analysed, discovery: Discovery) -> list[Named]:
+    """Draw the maps of the first object, then those of the tokens, each under its name."""
     named = {**discovery.maps, **token_maps(analysed.features)}
-    return [(drawn(analysed, values), MAP_CAPTIONS.get(name, name)) for name, values in named.items()]
+    return [(drawn(analysed, values), name) for name, values in named.items()]
 
 
 def token_maps(features: Features) -> dict[str, Map]:

@@ -23,17 +23,17 @@ class Models:
         note: why the default model is not the usual one, if it is not.
     """
 
-    def __init__(self, names: Sequence[str] = (), *, device: str = "auto") -> None:
+    def __init__(self, names: Sequence[str] = (), load: Callable[[str | None], Discoverer] = Discoverer) -> None:
         """Load the first model and offer the others.
 
         Args:
             names: models to offer; without any, the default one and all whose weights are cached.
-            device: as for :class:`~lostreg.discover.Discoverer`.
+            load: makes a model's discoverer, or with ``None`` the default one.
 
         Raises:
             LostregError: the first model cannot be had.
         """
-        self._load: Callable[[str | None], Discoverer] = lambda name: Discoverer(name, device=device)
+        self._load = load
         self._lock = Lock()
         first = self._load(names[0] if names else None)
         self.note = first.weights.note

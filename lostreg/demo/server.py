@@ -1,11 +1,7 @@
-"""Serving the page: one folder for everything it writes, gone when it ends."""
+"""Serving the page."""
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +14,19 @@ from lostreg.errors import UsageError
 from lostreg.images import SUFFIXES
 
 CSS = """
+h1, h2, h3, strong, th { font-weight: 600 !important; }
 .said { font-size: 1.05rem; margin: 0; padding: .5rem .75rem; border-left: 4px solid #1995c9; }
 .said.problem { border-left-color: #d9480f; font-weight: 600; }
 .said progress { width: 50%; vertical-align: middle; }
 .figure { max-width: 520px; width: 100%; }
-@media (max-width: 640px) { #maps .grid-container, #batch-gallery .grid-container {
-  grid-template-columns: repeat(2, minmax(0, 1fr)) !important; } }
+.pictures .grid-wrap { max-height: none !important; min-height: 0 !important; }
+@media (max-width: 640px) {
+  .pictures .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; }
+  #discover-row { flex-direction: column; }
+  #discover-row > .column { display: contents; }
+  #discover-controls { order: 1; }
+  #discover-row .below { order: 2; }
+}
 """
 
 
@@ -56,21 +59,6 @@ def launch(models: Models, *, host: str | None = None, port: int | None = None, 
     except OSError as error:
         raise UsageError(f"Cannot listen there: {error}") from error
     return page
-
-
-@contextmanager
-def own_folder() -> Iterator[Path]:
-    """Give Gradio a temporary folder of its own for the length of the block; it reads the variable as it starts."""
-    before = os.environ.get("GRADIO_TEMP_DIR")
-    with tempfile.TemporaryDirectory(prefix="lostreg-demo-", ignore_cleanup_errors=True) as folder:
-        os.environ["GRADIO_TEMP_DIR"] = folder
-        try:
-            yield Path(folder)
-        finally:
-            if before is None:
-                del os.environ["GRADIO_TEMP_DIR"]
-            else:
-                os.environ["GRADIO_TEMP_DIR"] = before
 
 
 def example_pictures() -> list[Path]:

@@ -15,15 +15,12 @@ stands out of their similarity graph is an object. Nothing here was trained on b
 
 WAITING = "Choose a picture, or one of the examples, and its objects are drawn on it."
 
-MAP_CAPTIONS = {
-    "degree": "Degree: how many patches look alike. The seed is where this is lowest.",
-    "seed similarity": "Similarity of every patch to the seed",
-    "expansion": "Expansion: similarity to the seed and its companions; the object is where it is positive",
-    "attention": "Attention of the CLS token (the head that the method reads)",
-    "token norms": "Norms of the output tokens: lone bright patches are artifacts",
-    "CLS attention": "What the CLS token attends to (mean of heads)",
-}
-"""Of the maps that need words; others go by their names."""
+CLICK = "Click a patch of the picture to see its similarity to all others."
+
+MAPS = """Dark is low, yellow is high. *Degree*: how many patches each patch is similar to; the seed is where it is
+lowest. *Seed similarity*: to that patch. *Expansion*: to the seed and its companions; the object is where it is
+positive. *Token norms*: lone bright patches are the artifacts that registers take away. *CLS attention*: mean of its
+heads."""
 
 COMPARE = """Two ways of looking at the same picture. Choose a model, method, feature and offset for either side; move
 the handle to compare what they find, and look at the same maps below."""
