@@ -7,7 +7,10 @@ import json
 import platform
 import shutil
 from importlib import metadata
+from importlib.util import find_spec
 from typing import Any
+
+from lostreg.catalogue import OFFLINE_MODEL
 
 PACKAGES = (
     "lostreg",
@@ -35,7 +38,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what is found; the exit code is 0 if a model can be used here, else 4."""
+    """Print what is found; the exit code is 0 if weights are here or may be had, else 4."""
     facts = examine()
     if args.json:
         print(json.dumps(facts, indent=2))
@@ -98,7 +101,8 @@ def _weights() -> dict[str, Any]:
     except WeightsError as error:
         reach = str(error)
     cached = [entry.name for entry in ENTRIES if is_cached(entry)]
-    return {"cached": cached, "hub": reach, "usable": bool(cached) or reach == "reachable"}
+    pip = find_spec("pip") is not None
+    return {"cached": cached, "hub": reach, "pip": pip, "usable": bool(cached) or reach == "reachable" or pip}
 
 
 def _print(facts: dict[str, Any]) -> None:
@@ -109,3 +113,4 @@ def _print(facts: dict[str, Any]) -> None:
     print(f"Cache     {facts['cache']['folder']} ({facts['cache']['free_gb']} GB free)")
     print(f"Weights   cached: {', '.join(facts['weights']['cached']) or 'none'}")
     print(f"Hub       {facts['weights']['hub']}")
+    print(f"pip       {'here, to fetch ' + OFFLINE_MODEL if facts['weights']['pip'] else 'not installed'}")

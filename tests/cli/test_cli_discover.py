@@ -198,6 +198,18 @@ def test_a_signal_stops_in_order_within_five_seconds(many, tmp_path, number, cod
     assert lines_in(tmp_path / "run") == 60
 
 
+def test_a_second_signal_ends_at_once(many, tmp_path):
+    process = start(many, tmp_path / "run")
+    wait_for(lambda: lines_in(tmp_path / "run") >= 3)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.05)  # two signals at once may reach a process as one
+    process.send_signal(signal.SIGINT)
+    asked = time.monotonic()
+    process.communicate(timeout=30)
+    assert time.monotonic() - asked < 2
+    assert process.returncode in {130, -signal.SIGINT}
+
+
 def test_kills_lose_nothing_and_double_nothing(many, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert main(["discover", str(many), "--output", str(whole), "--no-overlays", *MODEL]) == 0
