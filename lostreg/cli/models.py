@@ -42,6 +42,8 @@ def run_list(args: argparse.Namespace) -> int:
             "timm_id": entry.timm_id,
             "licence": entry.licence,
             "source": entry.source,
+            "revision": entry.revision,
+            "sha256": entry.sha256,
             "cached": is_cached(entry),
             "default": entry.name == DEFAULT_MODEL,
             "preset": PRESETS[entry.family].why,

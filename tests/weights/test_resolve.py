@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.server
+import json
 import os
 import socket
 import subprocess
@@ -109,6 +111,32 @@ def test_the_catalogue_agrees_with_timm(entry):
     assert config.hf_hub_filename is None
     if entry.source == "hub":
         assert config.license.lower() == entry.licence.lower().replace("dinov3 license", "dinov3-license")
+
+
+def hub_cache_with(cache, entry, content):
+    """Lay a file into a Hugging Face cache as the hub's client would."""
+    revision = entry.revision or "f" * 40
+    folder = cache / "hf" / "hub" / f"models--timm--{entry.timm_id}"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text(revision)
+    (folder / "snapshots" / revision).mkdir(parents=True)
+    (folder / "snapshots" / revision / "model.safetensors").write_bytes(content)
+
+
+def test_a_pinned_model_with_another_checksum_is_refused(tmp_path):
+    hub_cache_with(tmp_path, BY_NAME["dinov2-s14"], b"not the published weights")
+    done, _ = lostreg_with("http://127.0.0.1:1", "models", "fetch", "dinov2-s14", cache=tmp_path)
+    assert done.returncode == 4
+    assert "expected 04d27f3400d0" in done.stderr
+
+
+def test_a_cached_model_needs_no_hub_and_says_its_commit(tmp_path):
+    hub_cache_with(tmp_path, BY_NAME["dino-s16"], b"weights")
+    done, _ = lostreg_with("http://127.0.0.1:1", "models", "fetch", "dino-s16", "--json", cache=tmp_path)
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["source"] == "hub:timm/vit_small_patch16_224.dino@" + "f" * 40
+    assert facts["sha256"] == hashlib.sha256(b"weights").hexdigest()
 
 
 def test_names_are_unique():
