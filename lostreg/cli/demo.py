@@ -40,6 +40,8 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
+    if args.port is not None and not 1 <= args.port <= 65535:
+        raise UsageError(f"--port must be from 1 to 65535, but it is {args.port}.")
     try:
         from lostreg.demo.server import launch
     except ModuleNotFoundError as error:

@@ -68,7 +68,7 @@ def settings_of(given: dict[str, str]) -> dict[str, Any]:
     Raises:
         UsageError: a number is none.
     """
-    chosen: dict[str, Any] = {name: text for name, text in given.items() if text != PRESET}
+    chosen: dict[str, Any] = {name: str(text) for name, text in given.items() if text != PRESET}
     if "k_patches" in chosen:
         chosen["k_patches"] = parse_k_patches(chosen["k_patches"])
     if "objects" in chosen:

@@ -1,0 +1,67 @@
+"""``lostreg demo`` and ``app.py`` as a person starts them."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from lostreg.cli import main
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def test_without_gradio_the_extra_is_named(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    for name in [name for name in sys.modules if name.startswith("lostreg.demo.")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert main(["demo"]) == 2
+    assert 'pip install "lostreg[demo]"' in capsys.readouterr().err
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("command", [["-m", "lostreg", "demo"], [str(ROOT / "app.py")]])
+def test_it_serves_until_it_is_stopped(offline_weights, command, tmp_path):
+    if importlib.util.find_spec("gradio") is None:
+        pytest.skip("the demo needs Gradio: pip install 'lostreg[demo]'")
+    command = [sys.executable, *command, "--model", offline_weights.entry.name, "--root-path", "/under"]
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        said = process.stderr.readline()
+        url = re.search(r"http://127\.0\.0\.1:\d+/", said)
+        assert url, said
+        with urllib.request.urlopen(url[0]) as answer:
+            page = answer.read().decode()
+        process.send_signal(signal.SIGTERM)
+        rest = process.stderr.read()
+        assert process.wait(timeout=30) == 143
+    assert "/under" in page
+    assert "Traceback" not in rest
+    assert not list(tmp_path.glob("lostreg-demo-*"))
+
+
+@pytest.mark.parametrize("port", ["0", "-1", "65536"])
+def test_a_port_that_cannot_be_is_refused(port, capsys):
+    assert main(["demo", "--port", port]) == 2
+    assert "--port must be from 1 to 65535" in capsys.readouterr().err
+
+
+@pytest.mark.weights
+def test_a_port_in_use_is_said(offline_weights):
+    if importlib.util.find_spec("gradio") is None:
+        pytest.skip("the demo needs Gradio: pip install 'lostreg[demo]'")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        options = ["--model", offline_weights.entry.name, "--port", str(taken.getsockname()[1])]
+        command = [sys.executable, "-m", "lostreg", "demo", *options]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("lostreg: Cannot listen there:")
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,183 @@
+"""The page in a real browser: every tab once through, wide and narrow, and once with the keyboard alone."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+from support import picture
+
+pytest.importorskip("gradio", reason="the demo needs Gradio: pip install 'lostreg[demo]'")
+playwright_api = pytest.importorskip("playwright.sync_api", reason="the browser test needs: pip install playwright")
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+OFFLINE = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+WAIT = 20_000
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("the browser test needs Chromium: apt-get install chromium, or name it in CHROMIUM")
+    with playwright_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=OFFLINE)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(params=[1280, 390], ids=["wide", "phone"])
+def page(request, browser, server):
+    """Open the page; in the end nothing may have been complained of, and nobody else been asked for anything."""
+    context = browser.new_context(viewport={"width": request.param, "height": 844}, accept_downloads=True)
+    opened, complaints, strangers = context.new_page(), [], []
+    opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    own = (server.url, "data:", "blob:")
+    opened.on("request", lambda sent: strangers.append(sent.url) if not sent.url.startswith(own) else None)
+    opened.set_default_timeout(WAIT)
+    opened.goto(server.url)
+    opened.wait_for_selector("#picture input[type=file]", state="attached")
+    yield opened
+    assert opened.evaluate("document.documentElement.scrollWidth") <= request.param
+    context.close()
+    assert complaints == []
+    assert strangers == []
+
+
+def choose_tab(page, name):
+    """Open a tab, from the overflow menu if the page is narrow."""
+    page.get_by_role("tab", name=name).click()
+
+
+def sentence(page, box, words):
+    """Wait for words in a status line and return the line."""
+    found = page.locator(box).filter(has_text=words)
+    found.wait_for()
+    return found.inner_text()
+
+
+def shown(page):
+    """Return the address of the picture with the objects, which names its content."""
+    return page.locator("#result img").get_attribute("src")
+
+
+def test_discover(page, tmp_path):
+    size = (page.viewport_size["width"] // 4, 196)  # one that no other test has shown to the server
+    page.set_input_files("#picture input[type=file]", picture(tmp_path / "disc.png", size))
+    assert "after" in sentence(page, "#said", "Found 1 object.")
+    first = shown(page)
+    assert page.request.get(first).headers["content-type"] == "image/jpeg"
+    page.locator("#discover-objects input[type=range]").fill("3")
+    said = sentence(page, "#said", "did not run again")
+    assert "Found 1 object." not in said
+    page.wait_for_function("first => document.querySelector('#result img').src !== first", arg=first)
+    page.locator("#result img").click()
+    page.locator("#similar img").wait_for()
+    page.locator("#take-away button").first.click()
+    page.get_by_text("from lostreg import Discoverer").wait_for()
+
+
+def test_a_bad_picture_is_said_where_the_person_looks(page, tmp_path):
+    (tmp_path / "text.jpg").write_text("this is no picture")
+    page.set_input_files("#picture input[type=file]", tmp_path / "text.jpg")
+    sentence(page, "#said [role=alert]", "not a picture")
+    assert page.locator("#result img").count() == 0
+
+
+def test_compare(page, tmp_path):
+    choose_tab(page, "Compare")
+    page.click("#compare-run")
+    sentence(page, "#compare-said [role=alert]", "Choose a picture first")
+    page.set_input_files("#compare-picture input[type=file]", picture(tmp_path / "disc.png", (280, 210)))
+    page.locator("#compare-picture img").wait_for()
+    page.click("#compare-run")
+    assert "Right: 1 object" in sentence(page, "#compare-said", "Left: 1 object")
+    pictures = page.locator("#compare-slider img")
+    pictures.nth(1).wait_for()
+    assert pictures.nth(0).get_attribute("src") != pictures.nth(1).get_attribute("src")
+
+
+def test_batch(page, tmp_path):
+    choose_tab(page, "Batch")
+    good = [picture(tmp_path / name, (280, 210)) for name in ("one.png", "two.png")]
+    (tmp_path / "bad.jpg").write_text("this is no picture")
+    page.set_input_files("#batch-files input[type=file]", [*good, tmp_path / "bad.jpg"])
+    page.get_by_text("bad").first.wait_for()
+    page.click("#batch-run")
+    assert "1 could not be used" in sentence(page, "#batch-said", "The results are ready.")
+    assert page.locator("#batch-gallery img").count() == 2
+    files = [download(page, number, tmp_path) for number in range(4)]
+    coco = json.loads(files[0].read_text())
+    assert [each["file_name"] for each in coco["images"]] == ["one.png", "two.png"]
+    assert {each["image_id"] for each in coco["annotations"]} == {1, 2}
+    with zipfile.ZipFile(files[1]) as yolo:
+        assert {"labels/one.txt", "labels/two.txt", "data.yaml"} <= set(yolo.namelist())
+    rows = list(csv.DictReader(files[2].read_text().splitlines()))
+    assert {row["key"] for row in rows} == {"one.png", "two.png"}
+    records = [json.loads(line) for line in files[3].read_text().splitlines()]
+    assert [record["key"] for record in records] == ["one.png", "two.png"]
+
+
+def download(page, number, folder):
+    """Take a result away."""
+    with page.expect_download() as started:
+        page.locator(f"#download-{number}").click()
+    target = Path(folder) / f"download-{number}"
+    started.value.save_as(target)
+    return target
+
+
+def test_about(page):
+    choose_tab(page, "About")
+    page.get_by_text("CorLoc, the figure").wait_for()
+    assert page.locator("svg.figure").is_visible()
+
+
+def test_keyboard_alone(page, tmp_path):
+    """Reach the upload, choose, reach the slider, move it, and hear of the new result."""
+    picture(tmp_path / "disc.png", (280, 210))
+
+    def tab_until(condition):
+        for _ in range(60):
+            page.keyboard.press("Tab")
+            if page.evaluate(condition):
+                return
+        pytest.fail(f"sixty presses of Tab did not reach {condition}")
+
+    tab_until("!!document.activeElement.closest('#picture button')")
+    choosers = []
+    page.on("filechooser", choosers.append)
+    for _ in range(10):  # the page may still be connecting its handlers
+        page.keyboard.press("Enter")
+        page.wait_for_timeout(500)
+        if choosers:
+            break
+    choosers[0].set_files(tmp_path / "disc.png")
+    sentence(page, "#said", "Found 1 object.")
+    tab_until("document.activeElement.matches('#discover-objects input[type=range]')")
+    for _ in range(2):
+        page.keyboard.press("ArrowRight")
+    sentence(page, "#said", "did not run again")
+    assert page.locator("#said [role=status]").get_attribute("aria-live") == "polite"
+
+
+def test_controls_and_pictures_have_names(page, tmp_path):
+    page.set_input_files("#picture input[type=file]", picture(tmp_path / "disc.png", (280, 210)))
+    sentence(page, "#said", "Found")
+    page.locator("#result img").wait_for()
+    assert page.locator("#result img").get_attribute("alt")
+    assert page.get_by_label("Number of objects").count() >= 1
+    assert page.get_by_label("Method").count() >= 1

@@ -1,0 +1,56 @@
+"""The demo with a ViT that costs nothing, as a process of its own: prints its address, ends with its stdin."""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+from support import StubBackbone, stub_discoverer
+
+from lostreg.catalogue import BY_NAME
+from lostreg.demo.models import Models
+from lostreg.demo.server import launch
+from lostreg.demo.storage import own_folder
+from lostreg.features import Features
+from lostreg.settings import MethodSettings
+from lostreg.weights import Weights
+
+NAMES = ("dinov2-s14", "dino-s16")
+
+
+class AllParts(StubBackbone):
+    """Every projection is the patch's colour; the prefix tokens attend to bright patches."""
+
+    def extract(self, inputs, frames, parts, layer=-1):
+        features = super().extract(inputs, frames, parts, layer)
+        return [self._completed(each, parts) for each in features]
+
+    def _completed(self, features, parts):
+        keys = features.tokens["k"]
+        tokens = {name: keys for name in ("k", "q", "v", "x") if name in parts}
+        brightness = keys.sum(dim=1).softmax(dim=0)
+        return Features(features.frame, tokens, brightness.expand(3, 6, -1).contiguous(), class_token=True)
+
+
+def stub(name):
+    """Return a discoverer that needs no weights."""
+    made = stub_discoverer()
+    made.backbone = AllParts()
+    made.settings = MethodSettings(feature="k")
+    made.precision = "fp32"
+    made.weights = Weights(BY_NAME[name or NAMES[0]], None, "stub", "0" * 64)
+    return made
+
+
+def stub_models():
+    """Return two models on offer."""
+    return Models(NAMES, stub)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    with own_folder() as folder:
+        page = launch(stub_models())
+        print(page.local_url, folder, flush=True)
+        sys.stdin.read()
+        page.close(verbose=False)
