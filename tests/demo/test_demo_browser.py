@@ -153,19 +153,15 @@ def test_keyboard_alone(page, tmp_path):
     def tab_until(condition):
         for _ in range(60):
             page.keyboard.press("Tab")
+            page.wait_for_timeout(50)  # as nobody presses faster, and the page follows the focus
             if page.evaluate(condition):
                 return
         pytest.fail(f"sixty presses of Tab did not reach {condition}")
 
     tab_until("!!document.activeElement.closest('#picture button')")
-    choosers = []
-    page.on("filechooser", choosers.append)
-    for _ in range(10):  # the page may still be connecting its handlers
+    with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")
-        page.wait_for_timeout(500)
-        if choosers:
-            break
-    choosers[0].set_files(tmp_path / "disc.png")
+    chooser.value.set_files(tmp_path / "disc.png")
     sentence(page, "#said", "Found 1 object.")
     tab_until("document.activeElement.matches('#discover-objects input[type=range]')")
     for _ in range(2):
