@@ -22,22 +22,24 @@ NAMES = ("chelsea.png", "coffee.png", "astronaut.png", "china.jpg", "flower.jpg"
 MODEL = "dinov2-s14-imgfocus"
 
 
-def tile(discoverer: Discoverer, path: Path, height: int) -> np.ndarray:
-    """Return a photograph with what is found on it, scaled to a height."""
+def tile(discoverer: Discoverer, path: Path) -> np.ndarray:
+    """Return a photograph with what is found on it."""
     rgb = read_photograph(path).rgb
     found = discoverer(rgb)
-    drawn = overlay(rgb, found.boxes_xyxy, found.masks, found.scores, found.seeds_xy)
-    width = round(drawn.shape[1] * height / drawn.shape[0])
-    return cv2.resize(drawn, (width, height), interpolation=cv2.INTER_AREA)
+    return overlay(rgb, found.boxes_xyxy, found.masks, found.scores, found.seeds_xy)
 
 
-def sheet(rows: list[list[np.ndarray]], gap: int = 8) -> np.ndarray:
-    """Lay tiles of one height in rows, every row cropped to the narrowest."""
-    joined = [
-        np.concatenate([np.pad(t, ((0, gap), (0, gap), (0, 0)), constant_values=255) for t in row], 1) for row in rows
-    ]
-    width = min(row.shape[1] for row in joined)
-    return np.concatenate([row[:, :width] for row in joined])[:-gap, :-gap]
+def row(tiles: list[np.ndarray], width: int = 1200, gap: int = 8) -> np.ndarray:
+    """Lay pictures side by side at one height, so that the row has a width in pixels."""
+    height = (width - gap * (len(tiles) - 1)) / sum(t.shape[1] / t.shape[0] for t in tiles)
+    canvas = np.full((round(height), width, 3), 255, dtype=np.uint8)
+    left = 0.0
+    for each in tiles:
+        right = left + height * each.shape[1] / each.shape[0]
+        size = (min(round(right), width) - round(left), canvas.shape[0])
+        canvas[:, round(left) : round(left) + size[0]] = cv2.resize(each, size, interpolation=cv2.INTER_AREA)
+        left = right + gap
+    return canvas
 
 
 def main() -> None:
@@ -46,8 +48,9 @@ def main() -> None:
     images.mkdir(exist_ok=True)
     examples = ROOT.parent / "examples"
     discoverer = Discoverer(MODEL)
-    tiles = [tile(discoverer, examples / name, 240) for name in NAMES]
-    Image.fromarray(sheet([tiles[:3], tiles[3:]])).save(images / "examples.jpg", quality=88)
+    tiles = [tile(discoverer, examples / name) for name in NAMES]
+    gap = np.full((8, 1200, 3), 255, dtype=np.uint8)
+    Image.fromarray(np.concatenate([row(tiles[:3]), gap, row(tiles[3:])])).save(images / "examples.jpg", quality=88)
 
     rgb = read_photograph(examples / "coffee.png").rgb
     found = discoverer(rgb, method="lost", feature="v", offset="none")
