@@ -17,10 +17,10 @@ WAITING = "Choose a picture, or one of the examples, and its objects are drawn o
 
 CLICK = "Click a patch of the picture to see its similarity to all others."
 
-MAPS = """Dark is low, yellow is high. *Degree*: how many patches each patch is similar to; the seed is where it is
-lowest. *Seed similarity*: to that patch. *Expansion*: to the seed and its companions; the object is where it is
-positive. *Token norms*: lone bright patches are the artifacts that registers take away. *CLS attention*: mean of its
-heads."""
+MAPS = """Dark is low, yellow is high. The first maps are the method's own. Of LOST, *degree*: how many patches each
+patch is similar to; the seed is where it is lowest; *seed similarity*: to that patch; *expansion*: to the seed and its
+companions; the object is where it is positive. Of every method, *token norms*: lone bright patches are the artifacts
+that registers take away; *CLS attention* and *register attention*: means of their heads."""
 
 COMPARE = """Two ways of looking at the same picture. Choose a model, method, feature and offset for either side; move
 the handle to compare what they find, and look at the same maps below."""
