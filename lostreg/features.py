@@ -46,19 +46,13 @@ class Features:
                 f"The method needs projection {name!r}, but only {present} was extracted; "
                 f"ask extract() for it with parts={{{name!r}}}."
             )
-        values = self.tokens[name]
-        if not bool(torch.isfinite(values).all()):
-            raise FeatureError(
-                f"Projection {name!r} holds values that are not finite: the weights are broken or the "
-                "precision is too low; try --precision fp32 or `lostreg models check`."
-            )
-        return values
+        return _finite(self.tokens[name], f"Projection {name!r}")
 
     def class_attention(self) -> torch.Tensor:
         """Return what the CLS token attends to, ``(heads, N)`` ``float32``.
 
         Raises:
-            FeatureError: attention was not extracted, or the model has no CLS token.
+            FeatureError: attention was not extracted, is not finite, or the model has no CLS token.
         """
         if self.attention is None:
             raise FeatureError(
@@ -70,4 +64,13 @@ class Features:
                 "The method needs the attention of a CLS token, but this model has none; "
                 "use --method lost or another model."
             )
-        return self.attention[0]
+        return _finite(self.attention[0], "The CLS attention")
+
+
+def _finite(values: torch.Tensor, what: str) -> torch.Tensor:
+    if not bool(torch.isfinite(values).all()):
+        raise FeatureError(
+            f"{what} holds values that are not finite: the weights are broken or the precision is too low; "
+            "try --precision fp32 or `lostreg models check`."
+        )
+    return values
