@@ -172,6 +172,24 @@ class Discoverer:
         settings = with_overrides(self.settings, **overrides)
         return self.discover(self.extract(image, self.needs(settings)), **overrides)
 
+    def identity(self, settings: MethodSettings | None = None, *, upright: bool = True) -> dict[str, Any]:
+        """Return what boxes depend on, JSON-ready: weights, input rule, precision, method.
+
+        Args:
+            settings: of the method; ``None`` for the discoverer's own.
+            upright: whether pictures are decoded into the displayed frame; else into the stored one.
+        """
+        return {
+            "model": self.weights.entry.name,
+            "weights_sha256": self.weights.sha256,
+            "layer": self.layer,
+            "precision": self.precision,
+            "max_side": self.input_settings.max_side,
+            "pad": self.input_settings.pad,
+            "frame": "displayed" if upright else "stored",
+            **(settings or self.settings).to_json(),
+        }
+
     @staticmethod
     def needs(settings: MethodSettings) -> frozenset[Part]:
         """Return the parts of a forward that a method reads."""

@@ -157,6 +157,27 @@ def test_a_full_disk_is_named_and_nothing_written_is_lost(tmp_path):
             assert run.done == set(kept)
 
 
+@pytest.mark.parametrize("kilobytes", range(24, 224, 10))
+def test_a_disk_that_fills_up_anywhere_costs_only_what_was_not_written(tmp_path, kilobytes):
+    with small_disk(tmp_path / "small", 256) as small:
+        (small / "filler").write_bytes(b"x" * kilobytes * 1024)
+        written = []
+
+        def fill():
+            with RunFolder(small / "run", IDENTITY) as run:
+                for number in range(5000):
+                    run.add(record(f"{number}.jpg"))
+                    written.append(f"{number}.jpg")
+
+        with pytest.raises(RunError, match="No space left"):
+            fill()
+        (small / "filler").unlink()
+        with RunFolder(small / "run", IDENTITY) as run:
+            assert run.done == set(written)
+            run.add(record("after.jpg"))
+        assert [each.key for each in read_records(small / "run")] == [*written, "after.jpg"]
+
+
 def test_a_folder_that_cannot_be_made_is_named():
     with pytest.raises(RunError, match="Cannot write to the run folder"):
         write(Path("/proc/nothing/here"), [])

@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     _keep_recorded_model(args)
     discoverer = discoverer_from(args)
     # VOC and COCO annotate the stored frame, so a dataset's pictures are not turned upright
-    identity = run_identity(discoverer, frame="stored" if args.dataset else "displayed")
+    identity = discoverer.identity(upright=args.dataset is None)
     plan = _plan(args, discoverer, identity)
     with ExitStack() as stack:
         folder = _open_folder(args, identity, stack)
@@ -155,20 +155,6 @@ class Collector:
             where = f" -> {self.folder.path}" if self.folder is not None else ""
             state = "stopped: " if stopped else ""
             print(f"lostreg: {state}{self.progress}, {self.objects} objects{where}", file=sys.stderr, flush=True)
-
-
-def run_identity(discoverer: Discoverer, *, frame: str = "displayed") -> dict[str, Any]:
-    """Return what the boxes of a run depend on, JSON-ready: weights, input rule, method, precision."""
-    return {
-        "model": discoverer.weights.entry.name,
-        "weights_sha256": discoverer.weights.sha256,
-        "layer": discoverer.layer,
-        "precision": discoverer.precision,
-        "max_side": discoverer.input_settings.max_side,
-        "pad": discoverer.input_settings.pad,
-        "frame": frame,
-        **discoverer.settings.to_json(),
-    }
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -12,7 +12,6 @@ from PIL import Image
 
 from lostreg.demo.engine import Engine
 from lostreg.demo.limits import MAP_SIDE, read_bytes
-from lostreg.demo.reproduce import identity
 from lostreg.demo.views import View, drawn, view_of
 from lostreg.draw import shrunk
 from lostreg.errors import FeatureError, ImageError
@@ -57,7 +56,7 @@ def run(engine: Engine, items: list[ImageItem], model: str, overrides: dict[str,
     """
     batch = Batch(len(items))
     discoverer = engine.models.get(model)
-    with RunFolder(folder / "run", identity(with_overrides(discoverer.settings, **overrides), discoverer)) as results:
+    with RunFolder(folder / "run", discoverer.identity(with_overrides(discoverer.settings, **overrides))) as results:
         for item in items:
             try:
                 view = view_of(engine, _content(item), item.key, model, **overrides)

@@ -171,7 +171,7 @@ def _answer(engine: Engine, upload: Upload | None, model: str, *values: Any) -> 
         drawn(view),
         maps.explanations(view.analysed, view.discovery),
         reproduce.as_text(view.record.to_json()),
-        reproduce.as_text(reproduce.identity(view.discovery.settings, discoverer)),
+        reproduce.as_text(discoverer.identity(view.discovery.settings)),
         reproduce.shell(view.discovery.settings, discoverer, upload.name),
         reproduce.python(view.discovery.settings, discoverer, upload.name),
     )

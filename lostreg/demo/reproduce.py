@@ -28,23 +28,9 @@ def python(settings: MethodSettings, discoverer: Discoverer, name: str) -> str:
     )
 
 
-def identity(settings: MethodSettings, discoverer: Discoverer) -> dict[str, Any]:
-    """Return what the boxes depend on, as the ``run.json`` of the command above holds it."""
-    return {
-        "model": discoverer.weights.entry.name,
-        "weights_sha256": discoverer.weights.sha256,
-        "layer": discoverer.layer,
-        "precision": discoverer.precision,
-        "max_side": discoverer.input_settings.max_side,
-        "pad": discoverer.input_settings.pad,
-        "frame": "displayed",
-        **settings.to_json(),
-    }
-
-
 def settings_fingerprint(settings: MethodSettings, discoverer: Discoverer) -> str:
     """Return the fingerprint that records of the command above carry."""
-    return fingerprint(identity(settings, discoverer))
+    return fingerprint(discoverer.identity(settings))
 
 
 def as_text(values: dict[str, Any]) -> str:

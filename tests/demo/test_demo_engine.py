@@ -18,7 +18,6 @@ from support import picture
 pytest.importorskip("gradio", reason="the demo needs Gradio: pip install 'lostreg[demo]'")
 from demo_stub import stub, stub_models
 
-from lostreg.cli.discover import run_identity
 from lostreg.demo import archives, gpu, limits, reproduce
 from lostreg.demo.archives import pictures_of
 from lostreg.demo.batch import DOWNLOADS, run
@@ -30,7 +29,7 @@ from lostreg.demo.uploads import Upload
 from lostreg.demo.views import drawn, look, scaled
 from lostreg.errors import ImageError, UsageError
 from lostreg.export import FORMATS
-from lostreg.settings import with_overrides
+from lostreg.settings import fingerprint, with_overrides
 
 MODEL = "dinov2-s14"
 
@@ -124,12 +123,12 @@ def test_maps_have_names_and_the_clicked_patch_is_most_like_itself(engine, tmp_p
     assert patch_at(view.analysed.features.frame, 1e9, -5.0) == (0, 19)
 
 
-def test_the_identity_is_that_of_the_command_line():
+def test_records_carry_the_fingerprint_of_the_command_line():
     discoverer = stub(MODEL)
     changed = with_overrides(discoverer.settings, objects=3, offset="q0.4")
-    ours = reproduce.identity(changed, discoverer)
+    ours = reproduce.settings_fingerprint(changed, discoverer)
     discoverer.settings = changed
-    assert ours == run_identity(discoverer)
+    assert ours == fingerprint(discoverer.identity())
 
 
 def test_the_python_that_is_shown_runs(monkeypatch, capsys, tmp_path):

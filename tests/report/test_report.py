@@ -208,7 +208,8 @@ def test_maps_need_the_settings_of_the_run(run, tmp_path):
 def test_maps_are_those_of_the_run_s_own_weights(discoverer, tmp_path, pictures):
     from lostreg.cli import main
 
-    assert main(["discover", str(pictures), "--output", str(tmp_path / "run"), "--quiet", "--device", "cpu"]) == 0
+    command = ["discover", str(pictures), "--output", str(tmp_path / "run"), "--quiet", "--device", "cpu"]
+    assert main([*command, "--method", "lost"]) == 0
     page = Page(write_report(tmp_path / "run", tmp_path / "page.html", maps=True))
     assert len(page.pictures) == 3 * (1 + 3)
     assert page.texts.count("seed similarity") == 3
