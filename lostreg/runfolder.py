@@ -118,11 +118,6 @@ class RunFolder:
         except OSError as error:
             raise _disk_error(self.path, error) from error
 
-    @property
-    def header(self) -> dict[str, Any]:
-        """The content of ``run.json``."""
-        return dict(self._header)
-
     def _acquire(self) -> None:
         owner = self.path / LOCK
         try:

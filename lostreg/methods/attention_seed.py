@@ -10,8 +10,7 @@ to patch j (softmax over all tokens, the patches kept):
    similarity cancels: there is no seed patch, no k, no offset and no threshold on similarities.
 3. The object is the 4-connected component of ``s > 0`` with the largest sum of scores.
 
-It reads values and attention: ``feature``, ``offset``, ``k_patches`` and ``attention_head`` have no effect. (On the
-500 photographs of VOC2007's dev500, keys in place of values lose 17 points of CorLoc, values minus their mean 16.)
+It reads values and attention: ``feature``, ``offset``, ``k_patches`` and ``attention_head`` have no effect.
 Where nothing attends to the free patches or no score rises above rounding, as with one patch, equal features or
 even attention, there is no object.
 """

@@ -11,9 +11,7 @@ Built on :mod:`lostreg.methods.attention_seed`, one map per head instead of one 
 4. Box: the mean of all candidates with ``IoU(B_i, B_winner) >= 0.7``. The region is that of the winner, so its
    extent may differ from the box.
 
-The constants were chosen on VOC2007's dev500 and are flat there: of 69.8 CorLoc (DINOv2 ViT-S/14 in bfloat16; 69.2 in
-float32), dropping levels 0 and 0.3 costs 0.2 points, dropping the mean of step 4 costs 0.2, and adding levels 0.4 and
-0.5 costs 0.6.
+The constants were chosen on VOC2007's dev500; ``eval/methods.py`` measures them.
 
 It reads values and attention: ``feature``, ``offset``, ``k_patches`` and ``attention_head`` have no effect. A head
 that gives nothing to the free patches, or whose map does not rise above rounding, proposes nothing; where no head
