@@ -15,23 +15,17 @@ program on the machine cannot spoil much.
 from __future__ import annotations
 
 import argparse
-import json
-import shlex
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from photographs import add_list_options, add_model_option, made_with, open_list, save
 from tqdm import tqdm
 
 from lostreg import Discoverer
-from lostreg.catalogue import OFFLINE_MODEL
-from lostreg.cli.doctor import package_versions
-from lostreg.datasets import DatasetImage, open_dataset
+from lostreg.datasets import DatasetImage
 from lostreg.discover import Discovery
 from lostreg.evaluate import Evaluation, compare_runs, evaluate
 from lostreg.images import read_photograph
@@ -133,27 +127,21 @@ def report(args: argparse.Namespace, discoverer: Discoverer, vit_ms: list[float]
     """Return everything that the run found and what it was made with."""
     weights = discoverer.weights
     return {
-        "command": shlex.join(["python", "eval/methods.py", *sys.argv[1:]]),
-        "dataset": "voc07",
-        "split": args.split,
-        "excluded_split": args.exclude_split,
+        **made_with(args),
         "images": len(vit_ms),
         "model": weights.entry.name,
         "weights_sha256": weights.sha256,
         "precision": discoverer.precision,
         "device": str(discoverer.backbone.device),
-        "threads": torch.get_num_threads(),
-        "versions": package_versions(),
         "vit_ms": dict(zip(("p10", "median", "p90"), np.percentile(vit_ms, (10, 50, 90)).tolist(), strict=True)),
         "rows": rows,
     }
 
 
-def to_markdown(found: dict[str, Any]) -> str:
+def to_markdown(found: dict[str, Any], name: str) -> str:
     """Return the table, and the literature's figures below it."""
-    without = f" without {found['excluded_split']}" if found["excluded_split"] else ""
     lines = [
-        f"# CorLoc on VOC2007 {found['split']}{without}: {found['images']} photographs, {found['model']}",
+        f"# CorLoc on VOC2007 {name}: {found['images']} photographs, {found['model']}",
         "",
         f"    {found['command']}",
         "",
@@ -189,12 +177,8 @@ def _markdown_row(row: dict[str, Any]) -> str:
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, required=True, help="folder that holds VOC2007")
-    parser.add_argument("--split", required=True, help="list of photographs, such as trainval")
-    parser.add_argument("--exclude-split", help="list whose photographs are left out")
-    parser.add_argument("--output", type=Path, required=True, help="where to write, without suffix")
-    parser.add_argument("--model", default=OFFLINE_MODEL)
-    parser.add_argument("--device", default="auto")
+    add_list_options(parser)
+    add_model_option(parser)
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS), metavar="NAME")
     parser.add_argument(
         "--features", nargs="+", choices=PROJECTIONS, default=PROJECTIONS, help="for the methods that read any"
@@ -205,20 +189,14 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Measure and write."""
     args = parse_arguments()
-    dataset = open_dataset("voc07", args.root, args.split)
-    excluded = open_dataset("voc07", args.root, args.exclude_split).images if args.exclude_split else ()
-    left_out = {image.key for image in excluded}
-    images = [image for image in dataset.images if image.key not in left_out]
-    truths = {key: truth for key, truth in dataset.truths().items() if key not in left_out}
+    photographs = open_list(args)
     discoverer = Discoverer(args.model, device=args.device)
     runs = [Run(settings) for settings in all_settings(args.methods, args.features)]
-    vit_ms = measure(discoverer, images, runs)
-    results = [evaluate(truths, Predictions(run.settings.method, run.boxes)) for run in runs]
+    vit_ms = measure(discoverer, photographs.images, runs)
+    results = [evaluate(photographs.truths, Predictions(run.settings.method, run.boxes)) for run in runs]
     rows = [row_to_json(run, vit_ms, result, results[0]) for run, result in zip(runs, results, strict=True)]
     found = report(args, discoverer, vit_ms, rows)
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    args.output.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    args.output.with_suffix(".md").write_text(to_markdown(found), encoding="utf-8")
+    save(args.output, found, to_markdown(found, photographs.name))
 
 
 if __name__ == "__main__":
