@@ -117,10 +117,10 @@ def test_a_small_file_that_claims_gigabytes_is_refused_from_its_header(tmp_path,
     path.write_bytes(bomb(side, side))
     assert path.stat().st_size < 60_000
     tracemalloc.start()
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(ImageError) as caught:
         read_photograph(path)
-    seconds, (_, peak) = time.perf_counter() - started, tracemalloc.get_traced_memory()
+    seconds, (_, peak) = time.process_time() - started, tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert caught.value.reason == "too-large"
     assert seconds < 0.5

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -41,12 +41,18 @@ def test_the_probe_would_notice():
     assert "numpy" in loaded("import numpy")
 
 
+def cpu_seconds_of_children():
+    """Return their processor time, which other programs on the machine do not stretch as they do the wall's."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def test_help_is_instant():
     seconds = []
     for _ in range(5):
-        started = time.perf_counter()
+        before = cpu_seconds_of_children()
         done = subprocess.run([sys.executable, "-m", "lostreg", "--help"], capture_output=True, text=True, check=True)
-        seconds.append(time.perf_counter() - started)
+        seconds.append(cpu_seconds_of_children() - before)
     assert "discover" in done.stdout
     assert min(seconds) < 0.3
 

@@ -57,10 +57,10 @@ BROKEN = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_what_is_no_checkpoint_is_refused_at_once(tmp_path, name):
     (tmp_path / name).write_bytes(BROKEN[name])
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(WeightsError, match=name):
         read_state_dict(tmp_path / name)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_missing_files_folders_and_other_content_are_refused(tmp_path):
