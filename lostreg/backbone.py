@@ -7,8 +7,8 @@ left behind on the model: each request runs on a shallow view that shares the we
 
 from __future__ import annotations
 
-import copy
 import importlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from lostreg.geometry import Frame
 from lostreg.pos_embed import use_dino_pos_embed
 from lostreg.preprocess import InputSpec
 from lostreg.settings import Part, Precision, Projection
-from lostreg.tap import Tap, check_block
+from lostreg.tap import Tap, check_block, sharing_copy
 from lostreg.weights.checkpoint import StateDict, read_state_dict
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -34,7 +34,9 @@ class Backbone:
     Attributes:
         entry: the catalogue's entry.
         spec: patch size and normalisation.
-        prefix_tokens: how many tokens (CLS and registers) stand before the patches.
+        prefix_tokens: how many tokens (CLS and trained registers) stand before the patches.
+        suffix_tokens: how many tokens (a test-time register) stand behind them.
+        registers: how many of both are registers.
         depth: number of blocks.
     """
 
@@ -46,6 +48,8 @@ class Backbone:
         vit: Any = model.eval().requires_grad_(False).to(device)
         self.model = vit
         self.prefix_tokens: int = vit.num_prefix_tokens
+        self.suffix_tokens: int = getattr(vit, "num_suffix_tokens", 0)
+        self.registers = count_registers(vit) + self.suffix_tokens
         self.class_token: bool = getattr(vit, "cls_token", None) is not None
         self.depth = len(vit.blocks)
         config = vit.pretrained_cfg
@@ -70,17 +74,18 @@ class Backbone:
             UsageError: no such block.
         """
         outputs = self._run(inputs, parts, self._block_index(layer)) if parts else {}
-        first_patch = self.prefix_tokens
+        rows, columns = frames[0].grid_hw
+        patches = slice(self.prefix_tokens, self.prefix_tokens + rows * columns)
         attention = outputs.pop("attention", None)
         tokens: dict[Projection, torch.Tensor] = {
-            name: values[:, first_patch:].float()  # type: ignore[misc]
+            name: values[:, patches].float()  # type: ignore[misc]
             for name, values in outputs.items()
         }
         return [
             Features(
                 frame,
                 {name: values[i] for name, values in tokens.items()},
-                None if attention is None else attention[i].float()[..., first_patch:],
+                None if attention is None else attention[i].float()[..., patches],
                 self.class_token,
             )
             for i, frame in enumerate(frames)
@@ -105,17 +110,29 @@ class Backbone:
         """Return the model cut off behind block ``layer``, which only yields ``parts``; weights are shared."""
         key = (layer, parts)
         if key not in self._views:
-            view: Any = copy.copy(self.model)
-            view._modules = dict(self.model._modules)
-            tap = Tap(self.model.blocks[layer], self.model.norm, parts, self.prefix_tokens)
+            view = sharing_copy(self.model)
+            tap = Tap(self.model.blocks[layer], self.model.norm, parts, self.prefix_tokens, self.suffix_tokens)
             view.blocks = nn.Sequential(*self.model.blocks[:layer], tap)
             view.norm = nn.Identity()
             self._views[key] = view
         return self._views[key]
 
 
-def load_backbone(entry: ModelEntry, weights: Path, device: torch.device, precision: Precision) -> Backbone:
+def load_backbone(
+    entry: ModelEntry,
+    weights: Path,
+    device: torch.device,
+    precision: Precision,
+    change: Callable[[nn.Module], nn.Module] | None = None,
+) -> Backbone:
     """Build a model and load a file of weights into it, every tensor accounted for.
+
+    Args:
+        entry: the catalogue's entry.
+        weights: the file.
+        device: where it runs.
+        precision: of its forward.
+        change: what is done to the loaded timm model before it is used, such as adding registers.
 
     Raises:
         ModelError: not a plain timm ViT.
@@ -123,7 +140,13 @@ def load_backbone(entry: ModelEntry, weights: Path, device: torch.device, precis
     """
     model = build_model(entry)
     load_weights(model, entry, read_state_dict(weights), weights.name)
-    return Backbone(entry, model, device, precision)
+    return Backbone(entry, model if change is None else change(model), device, precision)
+
+
+def count_registers(model: nn.Module) -> int:
+    """Return how many registers a timm ViT was trained with."""
+    registers = getattr(model, "reg_token", None)
+    return 0 if registers is None else registers.shape[1]
 
 
 def build_model(entry: ModelEntry) -> nn.Module:

@@ -31,6 +31,8 @@ from lostreg.objects import ScoredProposal, find_objects
 from lostreg.preprocess import prepare
 from lostreg.presets import PRESETS
 from lostreg.regions import Map, bounding_box
+from lostreg.registers.choice import RegisterChoice
+from lostreg.registers.plan import RegisterPlan, plan_registers
 from lostreg.settings import (
     DEFAULT_MAX_SIDE,
     PARTS,
@@ -89,16 +91,19 @@ class Discoverer:
         precision: of the ViT; ``auto`` is fp32. The graph is fp32 always.
         max_side: longest side the ViT sees; ``None`` keeps native size.
         pad: how the input reaches a multiple of the patch size.
+        registers: ``native``, ``none``, ``test-time``, ``test-time:LIST.json`` or an adapter's ``FILE.safetensors``,
+            see :class:`~lostreg.registers.choice.RegisterChoice`; ``None`` runs the model as it is.
         overrides: fields of :class:`~lostreg.settings.MethodSettings` that differ from the model's preset.
 
     Attributes:
         weights: the resolved weights: model entry, file, source, sha256.
+        registers: what was done to the ViT's registers.
         backbone: the ViT.
         settings: the effective method settings, preset and overrides together.
 
     Raises:
-        ModelError: unknown model, or one without patch keys.
-        WeightsError: its weights cannot be had.
+        ModelError: unknown model, or one without patch keys or the registers asked for.
+        WeightsError: its weights cannot be had, or the registers' file is damaged or of another model.
         UsageError: a setting makes no sense.
     """
 
@@ -112,11 +117,13 @@ class Discoverer:
         precision: Precision = "auto",
         max_side: int | None = DEFAULT_MAX_SIDE,
         pad: PadMode = "none",
+        registers: str | None = None,
         **overrides: Any,
     ) -> None:
         """Resolve the weights and build the ViT; everything that can be refused is refused here."""
         self.input_settings = InputSettings(max_side, pad)
         self.layer = layer
+        choice = None if registers is None else RegisterChoice.parse(registers)
         target = choose_device(device)
         if precision not in PRECISIONS:
             raise UsageError(f"--precision must be one of {', '.join(PRECISIONS)}, but it is {precision!r}.")
@@ -125,7 +132,10 @@ class Discoverer:
         self.settings = with_overrides(PRESETS[self.weights.entry.family].settings, **overrides)
         get_method(self.settings.method)
         self.precision: Precision = "fp32" if precision == "auto" else precision
-        self.backbone: Backbone = load_backbone(self.weights.entry, self.weights.path, target, self.precision)
+        self.registers: RegisterPlan = plan_registers(choice, self.weights)
+        self.backbone: Backbone = load_backbone(
+            self.weights.entry, self.weights.path, target, self.precision, self.registers.change
+        )
 
     def extract(self, image: ImageLike, parts: frozenset[Part] | set[Part] | None = None) -> Features:
         """Run the ViT on one photograph: the heavy step.
@@ -173,15 +183,17 @@ class Discoverer:
         return self.discover(self.extract(image, self.needs(settings)), **overrides)
 
     def identity(self, settings: MethodSettings | None = None, *, upright: bool = True) -> dict[str, Any]:
-        """Return what boxes depend on, JSON-ready: weights, input rule, precision, method.
+        """Return what boxes depend on, JSON-ready: weights, registers, input rule, precision, method.
 
         Args:
             settings: of the method; ``None`` for the discoverer's own.
             upright: whether pictures are decoded into the displayed frame; else into the stored one.
         """
+        changed = {} if self.registers.identity is None else {"registers": self.registers.identity}
         return {
             "model": self.weights.entry.name,
             "weights_sha256": self.weights.sha256,
+            **changed,
             "layer": self.layer,
             "precision": self.precision,
             "max_side": self.input_settings.max_side,

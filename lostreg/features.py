@@ -17,11 +17,11 @@ class Features:
 
     Attributes:
         frame: how the patch grid lies on the photograph; ``N = h * w`` patches, row-major.
-        tokens: for each projection asked for, ``(N, D)`` ``float32``; prefix tokens (CLS, registers)
+        tokens: for each projection asked for, ``(N, D)`` ``float32``; CLS token and registers
             are not among them. Keys and queries are those before rotary position embedding.
-        attention: ``(P, heads, N)`` ``float32`` or ``None``: what each prefix token attends to, softmax over
-            all tokens of the sequence, the patches kept, so a row sums to at most 1.
-        class_token: whether the first of the P prefix tokens is a CLS token (else all are registers).
+        attention: ``(P, heads, N)`` ``float32`` or ``None``: what each of the P tokens that are no patches attends
+            to, softmax over all tokens of the sequence, the patches kept, so a row sums to at most 1.
+        class_token: whether the first of the P tokens is a CLS token (else all are registers).
     """
 
     frame: Frame

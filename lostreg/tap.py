@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -22,18 +23,22 @@ class Tap(nn.Module):
         norm: the model's final norm, applied to the output tokens ``x``.
         parts: what to compute.
         prefix_tokens: how many tokens stand before the patches.
+        suffix_tokens: how many stand behind them.
     """
 
-    def __init__(self, block: Any, norm: nn.Module, parts: frozenset[Part], prefix_tokens: int) -> None:
+    def __init__(
+        self, block: Any, norm: nn.Module, parts: frozenset[Part], prefix_tokens: int, suffix_tokens: int = 0
+    ) -> None:
         """Share the block's weights."""
         super().__init__()
         self.block = block
         self.norm = norm
         self.parts = parts
         self.prefix_tokens = prefix_tokens
+        self.suffix_tokens = suffix_tokens
 
     def forward(self, x: torch.Tensor, rope: torch.Tensor | None = None, **others: Any) -> dict[Part, torch.Tensor]:
-        """Return each part asked for: ``(B, T, D)``, and ``attention`` as ``(B, P, heads, T)``."""
+        """Return each part asked for: ``(B, T, D)``, and ``attention`` as ``(B, P + S, heads, T)``."""
         outputs: dict[Part, torch.Tensor] = {}
         attention = self.block.attn
         normalised = self.block.norm1(x)
@@ -41,7 +46,7 @@ class Tap(nn.Module):
             if name in self.parts:
                 outputs[name] = _join_heads(project(attention, normalised, name))
         if "attention" in self.parts:
-            outputs["attention"] = prefix_attention(attention, normalised, self.prefix_tokens, rope)
+            outputs["attention"] = extra_attention(attention, normalised, self.prefix_tokens, self.suffix_tokens, rope)
         if "x" in self.parts:
             keywords = others if rope is None else {"rope": rope, **others}
             outputs["x"] = self.norm(self.block(x, **keywords))
@@ -79,12 +84,16 @@ def project(attention: Any, x: torch.Tensor, name: Projection) -> torch.Tensor:
     return torch.as_tensor(normalise(split))
 
 
-def prefix_attention(attention: Any, x: torch.Tensor, prefix_tokens: int, rope: torch.Tensor | None) -> torch.Tensor:
-    """Return what each prefix token attends to: softmax over all tokens, ``(B, P, heads, T)``.
+def extra_attention(
+    attention: Any, x: torch.Tensor, prefix_tokens: int, suffix_tokens: int, rope: torch.Tensor | None
+) -> torch.Tensor:
+    """Return what each token that is no patch attends to: softmax over all tokens, ``(B, P + S, heads, T)``.
 
-    Only the P rows that are wanted are computed, so the fused path stays on for the rest of the model.
+    Only the P rows before the patches and the S behind them are computed, so the fused path stays on for the rest of
+    the model. None of them has a position, so rotary embedding leaves their queries as they are.
     """
-    queries = project(attention, x[:, :prefix_tokens], "q")
+    last_patch = x.shape[1] - suffix_tokens
+    queries = project(attention, torch.cat([x[:, :prefix_tokens], x[:, last_patch:]], dim=1), "q")
     keys = project(attention, x, "k")
     if rope is not None:
         keys = _rotate_patches(attention, keys, rope, prefix_tokens)
@@ -102,6 +111,14 @@ def _rotate_patches(attention: Any, keys: torch.Tensor, rope: torch.Tensor, pref
 
 def _join_heads(split: torch.Tensor) -> torch.Tensor:
     return split.transpose(1, 2).flatten(2)
+
+
+def sharing_copy(module: nn.Module) -> Any:
+    """Return a copy of a module whose children can be replaced without touching the original's; weights are shared."""
+    copied: Any = copy.copy(module)
+    copied._modules = dict(module._modules)
+    copied._buffers = dict(module._buffers)
+    return copied
 
 
 def check_block(model: Any, name: str) -> None:

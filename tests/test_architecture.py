@@ -22,6 +22,7 @@ LAYERS = [
     ["images", "features", "graph", "catalogue", "draw"],
     ["preprocess", "methods", "presets", "sources", "tap", "pos_embed", "weights"],
     ["objects", "backbone", "annotations"],
+    ["registers"],
     ["discover", "datasets"],
     ["records"],
     ["runfolder", "batch"],

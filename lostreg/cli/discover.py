@@ -255,6 +255,7 @@ def _header(args: argparse.Namespace, discoverer: Discoverer) -> dict[str, Any]:
             "licence": weights.entry.licence,
             "note": weights.note,
         },
+        "registers": args.registers,
         "device": str(discoverer.backbone.device),
         "sources": args.sources,
         "dataset": {"name": args.dataset, "root": str(args.root), "split": args.split} if args.dataset else None,

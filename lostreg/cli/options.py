@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lostreg.datasets import Dataset
     from lostreg.discover import Discoverer
 
-MODEL_OPTIONS = ("model", "checkpoint", "layer", "device", "precision", "max_side", "pad")
+MODEL_OPTIONS = ("model", "checkpoint", "registers", "layer", "device", "precision", "max_side", "pad")
 METHOD_OPTIONS = ("method", "feature", "offset", "k_patches", "objects", "attention_head")
 
 
@@ -67,6 +67,11 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("model (heavy step)")
     group.add_argument("--model", metavar="NAME[@REVISION]", help="short name or timm id; see `lostreg models list`")
     group.add_argument("--checkpoint", type=Path, metavar="FILE", help="safetensors or .pth file of weights")
+    group.add_argument(
+        "--registers",
+        metavar="WHICH",
+        help="native, none, test-time[:LIST.json], or an adapter FILE.safetensors (default: the model as it is)",
+    )
     group.add_argument("--layer", type=int, metavar="INT", help="block to read, from 0 or from the end (default -1)")
     group.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps (default auto)")
     group.add_argument("--precision", choices=PRECISIONS, help="of the ViT (default auto: fp32)")

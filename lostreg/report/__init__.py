@@ -103,7 +103,7 @@ def _document(facts: RunFacts, judged: _Judged | None, maps: bool, seed: int) ->
     if maps:
         from lostreg.report.maps import map_maker
 
-        make_maps = map_maker(facts.identity)
+        make_maps = map_maker(facts.identity, facts.header.get("registers"))
     groups = _groups_by_score(facts, seed) if judged is None else _groups_by_iou(facts, judged, seed)
     pictures = draw_groups(
         facts.folder,

@@ -10,11 +10,12 @@ from lostreg.report.gallery import MapMaker
 from lostreg.settings import MethodSettings
 
 
-def map_maker(identity: dict[str, Any]) -> MapMaker:
+def map_maker(identity: dict[str, Any], registers: str | None = None) -> MapMaker:
     """Load the model of a run.
 
     Args:
         identity: of the run, from ``run.json``.
+        registers: the run's ``--registers``, as typed.
 
     Raises:
         RunError: the run does not tell its settings, or its weights are not the ones found here.
@@ -29,6 +30,7 @@ def map_maker(identity: dict[str, Any]) -> MapMaker:
             precision=identity["precision"],
             max_side=identity["max_side"],
             pad=identity["pad"],
+            registers=registers,
             **MethodSettings.from_json(identity).to_json(),
         )
     except KeyError as error:
@@ -38,6 +40,8 @@ def map_maker(identity: dict[str, Any]) -> MapMaker:
             f"--maps needs the weights of the run (SHA-256 {str(identity.get('weights_sha256'))[:12]}…), but those of "
             f"{identity['model']} found here are others; leave --maps out."
         )
+    if discoverer.registers.identity != identity.get("registers"):
+        raise RunError("--maps needs the registers of the run, but their file has changed since; leave --maps out.")
 
     def make(rgb: RGB) -> list[tuple[str, RGB]]:
         discovery = discoverer(rgb)

@@ -1,0 +1,87 @@
+"""From a choice of registers to a change of the model: the only place that knows every kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from lostreg.backbone import count_registers
+from lostreg.catalogue import BY_NAME, ModelEntry
+from lostreg.errors import ModelError
+from lostreg.registers.choice import RegisterChoice
+from lostreg.registers.neuron_list import list_for
+from lostreg.registers.shift import add_test_time_register
+from lostreg.weights import Weights
+
+
+@dataclass(frozen=True)
+class RegisterPlan:
+    """What a choice of registers does to a model.
+
+    Attributes:
+        change: from the timm model with its weights to the one that runs.
+        identity: what results depend on, JSON-ready; ``None`` where the model runs as it is.
+    """
+
+    change: Callable[[nn.Module], nn.Module]
+    identity: dict[str, Any] | None = None
+
+
+def plan_registers(choice: RegisterChoice | None, weights: Weights) -> RegisterPlan:
+    """Say what to do to a model.
+
+    Args:
+        choice: ``None`` leaves the model as it is.
+        weights: of the model.
+
+    Raises:
+        ModelError: no list of register neurons is known. ``change`` raises it where the model does not fit.
+        WeightsError: the list cannot be read, or is of another model.
+    """
+    match choice:
+        case None:
+            return RegisterPlan(_unchanged)
+        case RegisterChoice("native"):
+            return RegisterPlan(partial(_native, entry=weights.entry))
+        case RegisterChoice("none"):
+            return RegisterPlan(partial(_without, entry=weights.entry))
+        case RegisterChoice("test-time", path):
+            found, digest = list_for(weights, path)
+            units = found.by_block()
+            identity = {
+                "kind": "test-time",
+                "sha256": digest,
+                "neurons": len(found.neurons),
+                "extra_tokens": int(bool(units)),
+            }
+            return RegisterPlan(partial(add_test_time_register, units=units, name=weights.entry.name), identity)
+        case _:
+            raise ModelError(f"{choice} is an adapter, which this version of lostreg cannot apply.")
+
+
+def _unchanged(model: nn.Module) -> nn.Module:
+    return model
+
+
+def _native(model: nn.Module, entry: ModelEntry) -> nn.Module:
+    if not count_registers(model):
+        raise ModelError(
+            f"{entry.name} was trained without registers; choose a model that has some, such as dinov2-s14-reg, "
+            "or --registers test-time."
+        )
+    return model
+
+
+def _without(model: nn.Module, entry: ModelEntry) -> nn.Module:
+    if count := count_registers(model):
+        twin = BY_NAME.get(entry.name.removesuffix("-reg"), entry)
+        instead = f"choose its twin without them, {twin.name}" if twin is not entry else "choose a model without them"
+        raise ModelError(
+            f"{entry.name} was trained with {count} registers, and removing them breaks it; {instead}, or leave "
+            "--registers out."
+        )
+    return model
