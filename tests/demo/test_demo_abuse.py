@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import statistics
 import time
 import urllib.parse
 
 import pytest
+from demo.conftest import PATIENCE
 from demo_pictures import bomb
 from support import picture
 
@@ -66,32 +66,41 @@ def secret(tmp_path):
 def submit(server, data):
     """Send a request as a program without our client would, and return all that comes back."""
     body = {"data": [data, "dinov2-s14", "preset", "preset", "preset", "preset", "1"]}
-    with httpx.Client(base_url=server.url, timeout=20) as http:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE) as http:
         sent = http.post("/gradio_api/call/discover", json=body)
         if sent.status_code != 200:
             return sent.text
         return http.get(f"/gradio_api/call/discover/{sent.json()['event_id']}").text
 
 
+def seconds_to_refuse(client, uploaded, words):
+    """Return the fastest of three refusals; what else the machine does only ever slows one down."""
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        with pytest.raises(AppError, match=words):
+            client.predict(picture=uploaded, api_name="/discover")
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
+
+
 def test_bombs_are_refused_at_once_and_leave_no_memory(server, client, tmp_path):
+    """What decides is the time beyond a refusal that reads a few bytes, so that a slow machine passes as well."""
     client.predict(picture=handle_file(str(picture(tmp_path / "warm.png"))), api_name="/discover")
+    (tmp_path / "text.jpg").write_text("this is no picture")
+    usual = seconds_to_refuse(client, handle_file(str(tmp_path / "text.jpg")), "not a picture")
     for name, content in {"bomb.png": bomb(12_000), "big.png": bomb(20_000), "huge.bmp": bomb(30_000, "BMP")}.items():
         path = tmp_path / name
         path.write_bytes(content)
-        uploaded = handle_file(str(path))
         server.reset_peak()
-        before, seconds = server.memory(), []
-        for _ in range(3):
-            started = time.perf_counter()
-            with pytest.raises(AppError, match="pixels"):
-                client.predict(picture=uploaded, api_name="/discover")
-            seconds.append(time.perf_counter() - started)
-        assert statistics.median(seconds) < 0.5, f"{name} took {seconds}"
+        before = server.memory()
+        taken = seconds_to_refuse(client, handle_file(str(path)), "pixels")
+        assert taken - usual < 0.4, f"{name} took {taken:.2f} s, a text file {usual:.2f} s"
         assert server.memory("VmHWM") - before < 50
 
 
 def test_no_file_of_the_server_is_served(server, secret):
-    with httpx.Client(base_url=server.url) as http:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE) as http:
         for address in traversals(secret):
             answer = http.get(address)
             assert SECRET not in answer.text
@@ -144,7 +153,7 @@ def test_no_connection_is_even_tried(server, tmp_path):
 def test_names_do_not_leave_the_folder(server, client, tmp_path):
     content = picture(tmp_path / "a.png").read_bytes()
     for name in ("../../evil.png", "/etc/evil.png", "..\\evil.png", "<img src=x onerror=alert(1)>.png", "a" * 5000):
-        with httpx.Client(base_url=server.url) as http:
+        with httpx.Client(base_url=server.url, timeout=PATIENCE) as http:
             sent = http.post("/gradio_api/upload", files={"files": (name, content, "image/png")})
         if sent.status_code != 200:
             continue
@@ -157,6 +166,6 @@ def test_names_do_not_leave_the_folder(server, client, tmp_path):
 
 
 def test_too_large_an_upload_is_refused(server):
-    with httpx.Client(base_url=server.url, timeout=30) as http:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE) as http:
         sent = http.post("/gradio_api/upload", files={"files": ("big.png", bytes(65 * 1024 * 1024), "image/png")})
     assert sent.status_code == 413
