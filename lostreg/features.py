@@ -68,7 +68,8 @@ class Features:
 
 
 def _finite(values: torch.Tensor, what: str) -> torch.Tensor:
-    if not bool(torch.isfinite(values).all()):
+    # a sum is finite only if all its terms are; it may overflow though they are, so then each is looked at
+    if not bool(torch.isfinite(values.sum())) and not bool(torch.isfinite(values).all()):
         raise FeatureError(
             f"{what} holds values that are not finite: the weights are broken or the precision is too low; "
             "try --precision fp32 or `lostreg models check`."

@@ -1,19 +1,22 @@
 """The patch similarity graph of one image, in memory that grows with N and not with its square.
 
 The similarity of patches i and j is ``A_ij = f_i . f_j - t``: raw dot products, kept signed, minus an
-offset. The N x N matrix is never kept. Degrees are counted block by block, and a row sum over a set S is
-one matrix-vector product, since ``sum_{i in S} A_ij = f_j . (sum_{i in S} f_i) - t |S|``.
+offset. The N x N matrix is never kept. Degrees are counted strip by strip over its upper half, and a row sum over
+a set S is one matrix-vector product, since ``sum_{i in S} A_ij = f_j . (sum_{i in S} f_i) - t |S|``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 
 from lostreg.settings import Offset
 
-_BLOCK_ROWS = 1024
+_STRIP_ROWS = (128, 512)
+"""Least and most rows of a strip: enough for an efficient product, few enough for O(N) memory."""
+_STRIPS = 16
 _QUANTILE_ROWS = 1024
 
 
@@ -45,14 +48,16 @@ class SimilarityGraph:
     def degrees(self) -> torch.Tensor:
         """Count each patch's similar patches: ``d_i = #{j != i : A_ij > 0}``, ``(N,)`` ``int64``.
 
-        LOST eq. 2, with the strict inequality of the released procedure.
+        LOST eq. 2, with the strict inequality of the released procedure. A pair counts for both of its patches, so
+        rounding cannot make i similar to j but not j to i. Sums of at most 2^24 ones are exact in ``float32``.
         """
-        counts = []
-        for start in range(0, len(self.vectors), _BLOCK_ROWS):
-            block = self.vectors[start : start + _BLOCK_ROWS] @ self.vectors.T
-            block[:, start:].fill_diagonal_(-torch.inf)
-            counts.append((block > self.threshold).sum(dim=1))
-        return torch.cat(counts)
+        count = len(self.vectors)
+        degrees = self.vectors.new_zeros(count, dtype=torch.int64)
+        for start, stop in strips(count):
+            similar = (self.vectors[start:stop] @ self.vectors[start:].T).gt_(self.threshold).fill_diagonal_(0)
+            degrees[start:stop] += similar.sum(dim=1).long()
+            degrees[stop:] += similar[:, stop - start :].sum(dim=0).long()
+        return degrees
 
     def row(self, index: int) -> torch.Tensor:
         """Return the similarities of one patch to all, ``(N,)``."""
@@ -61,6 +66,17 @@ class SimilarityGraph:
     def summed_rows(self, members: torch.Tensor) -> torch.Tensor:
         """Return ``sum_{i in members} A_ij`` for every patch j, ``(N,)``; ``members`` holds indices."""
         return self.vectors @ self.vectors[members].sum(dim=0) - self.threshold * len(members)
+
+
+def strips(count: int) -> Iterator[tuple[int, int]]:
+    """Yield the rows ``(start, stop)`` of each strip of a symmetric matrix of ``count`` rows.
+
+    A strip spans the columns from ``start`` on, so each pair is met once and half of the products are saved.
+    """
+    least, most = _STRIP_ROWS
+    rows = min(max(least, count // _STRIPS), most)
+    for start in range(0, count, rows):
+        yield start, min(start + rows, count)
 
 
 def off_diagonal_quantile(vectors: torch.Tensor, quantile: float) -> float:

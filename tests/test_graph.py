@@ -18,8 +18,8 @@ def integers(count, width, seed=0):
 
 @pytest.mark.parametrize("count", [1, 2, 7, 64, 65, 200])
 @pytest.mark.parametrize("threshold", [0.0, 5.0, -5.0])
-def test_degrees_equal_the_whole_matrix_whatever_the_block(count, threshold, monkeypatch):
-    monkeypatch.setattr(graph, "_BLOCK_ROWS", 64)
+def test_degrees_equal_the_whole_matrix_whatever_the_strip(count, threshold, monkeypatch):
+    monkeypatch.setattr(graph, "_STRIP_ROWS", (16, 64))
     vectors = integers(count, 5)
     whole = (vectors @ vectors.T) - threshold
     whole.fill_diagonal_(-1)
