@@ -2,7 +2,13 @@
 
 Shi and Malik, "Normalized Cuts and Image Segmentation", TPAMI 2000: the second smallest generalised eigenvector of
 ``(D - W) y = lambda D y`` relaxes the partition that cuts least of what each side has. With ``y = D^-1/2 z`` this is
-the second largest eigenvector ``z`` of the symmetric ``D^-1/2 W D^-1/2``.
+the second largest eigenvector ``z`` of the symmetric ``S = D^-1/2 W D^-1/2``, whose largest is known: ``D^1/2 1``,
+with eigenvalue 1. ``S - 2 z1 z1^T`` moves it to -1, the least that ``S`` can have, and Lanczos finds the largest of
+the rest in a few products with W.
+
+Of ``W = (1 - floor) B + floor 1 1^T`` only products with the 0/1 matrix B cost anything. B is kept in memory up to
+8,192 patches, half of it, since it is symmetric; beyond, its strips are computed anew for each product, so memory
+grows with N and not with its square.
 
 An eigenvector has no sign, and patches with the same neighbours have the same entry. Both are settled here, so that
 eigensolvers that round differently give the same answer: the sign makes the seed positive, and the seed is the first
@@ -11,40 +17,88 @@ patch in reading order whose entry is the largest in magnitude within rounding.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.linalg import eigh
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from torch.nn.functional import normalize
+
+from lostreg.errors import FeatureError
+from lostreg.graph import strips
 
 EDGE_FLOOR = 1e-5
 """Weight between patches that are not similar, so that the graph stays connected (TokenCut, eq. 5)."""
 
+KEPT_UP_TO = 8192
+"""Patches up to which B stays in memory: 4 bytes per pair of patches, 270 MB at most."""
+
+_DENSE_UP_TO = 128
+"""Patches up to which a dense eigensolver is no slower."""
+
+_BASIS = 12
+_RESTARTS = 200
 _SAME_MAGNITUDE = 1 - 1e-6
+
+
+class SimilarPairs:
+    """The symmetric matrix B: ``B_ij = 1`` where the cosine of patches i and j exceeds ``tau``, else 0.
+
+    Args:
+        vectors: ``(n, D)``; a zero vector is similar to nothing, itself included.
+        tau: the least cosine of similar patches.
+    """
+
+    def __init__(self, vectors: torch.Tensor, tau: float) -> None:
+        """Compute B, or leave it for later if it is too large to be kept."""
+        self._unit = normalize(vectors, dim=1)
+        self._tau = tau
+        self.count = len(vectors)
+        self._kept = list(self._computed()) if self.count <= KEPT_UP_TO else None
+
+    def __matmul__(self, right: torch.Tensor) -> torch.Tensor:
+        """Return B times ``(n,)`` or ``(n, m)``, ``float64`` on the CPU."""
+        product = torch.zeros_like(right)
+        for start, stop, strip in self._kept or self._computed():
+            product[start:stop] += strip @ right[start:]
+            product[stop:] += strip[:, stop - start :].T @ right[start:stop]
+        return product
+
+    def links(self, sums: torch.Tensor) -> int:
+        """Count ordered pairs of different similar patches, given B's row sums."""
+        return int(sums.sum()) - int((self._unit.square().sum(dim=1) > self._tau).sum())
+
+    def _computed(self) -> Iterator[tuple[int, int, torch.Tensor]]:
+        """Yield rows ``start`` to ``stop`` of B from column ``start`` on, and where they lie."""
+        for start, stop in strips(self.count):
+            similar = self._unit[start:stop] @ self._unit[start:].T > self._tau
+            yield start, stop, similar.cpu().double()
 
 
 def second_eigenvector(vectors: torch.Tensor, tau: float) -> NDArray[np.float64] | None:
     """Return ``y`` ``(n,)`` with a positive seed; ``None`` where every cut costs the same.
 
-    The weights are 1 where the cosine exceeds ``tau`` and :data:`EDGE_FLOOR` elsewhere; a zero vector is similar to
-    nothing. Every cut costs the same if all pairs are similar or none is, so with up to two patches always. The
-    matrix and its eigenvector are computed densely on the CPU in ``float64``: memory grows with n squared, time
-    with n cubed.
+    The weights are 1 where the cosine exceeds ``tau`` and :data:`EDGE_FLOOR` elsewhere. Every cut costs the same if
+    all pairs are similar or none is, so with up to two patches always. The eigenvector is computed in ``float64`` on
+    the CPU.
 
     Args:
         vectors: ``(n, D)``.
         tau: the least cosine of similar patches.
+
+    Raises:
+        FeatureError: the graph is too large for a dense solver and Lanczos does not converge.
     """
-    unit = normalize(vectors, dim=1)
-    similar = (unit @ unit.T > tau).cpu().numpy()
-    count = len(similar)
-    links = int(similar.sum()) - int(similar.diagonal().sum())
-    if links in (0, count * (count - 1)):
+    pairs = SimilarPairs(vectors, tau)
+    count = pairs.count
+    sums = pairs @ torch.ones(count, dtype=torch.float64)
+    if pairs.links(sums) in (0, count * (count - 1)):
         return None
-    weights = np.where(similar, 1.0, EDGE_FLOOR)
-    root = np.sqrt(weights.sum(axis=1))
-    _, second = eigh(weights / np.outer(root, root), subset_by_index=[count - 2, count - 2])
-    y: NDArray[np.float64] = second[:, 0] / root
+    root = ((1 - EDGE_FLOOR) * sums.numpy() + EDGE_FLOOR * count) ** 0.5
+    second = _dense(pairs, root) if count <= _DENSE_UP_TO else _lanczos(pairs, root)
+    y = second / root
     return y if y[seed_of(y)] > 0 else -y
 
 
@@ -52,3 +106,32 @@ def seed_of(y: NDArray[np.float64]) -> int:
     """Return the first index whose entry is the largest in magnitude within rounding."""
     magnitudes = np.abs(y)
     return int(np.argmax(magnitudes >= _SAME_MAGNITUDE * magnitudes.max()))
+
+
+def _lanczos(pairs: SimilarPairs, root: NDArray[np.float64]) -> NDArray[np.float64]:
+    first = root / np.linalg.norm(root)
+
+    def times(z: NDArray[np.float64]) -> NDArray[np.float64]:
+        scaled = z.ravel() / root
+        product = (1 - EDGE_FLOOR) * (pairs @ torch.from_numpy(scaled)).numpy() + EDGE_FLOOR * scaled.sum()
+        return np.asarray(product / root - 2 * first * (first @ z.ravel()))
+
+    operator = LinearOperator((pairs.count, pairs.count), matvec=times, dtype=np.float64)
+    start = np.random.default_rng(0).standard_normal(pairs.count)
+    try:
+        _, vectors = eigsh(operator, k=1, which="LA", v0=start, ncv=_BASIS, maxiter=_RESTARTS, tol=1e-10)
+    except ArpackNoConvergence:
+        if pairs.count <= KEPT_UP_TO:
+            return _dense(pairs, root)
+        raise FeatureError(
+            f"The normalised cut of {pairs.count} patches has no single best answer that Lanczos finds in "
+            f"{_RESTARTS} rounds; use a smaller --max-side or --method lost."
+        ) from None
+    return np.asarray(vectors[:, 0])
+
+
+def _dense(pairs: SimilarPairs, root: NDArray[np.float64]) -> NDArray[np.float64]:
+    similar = (pairs @ torch.eye(pairs.count, dtype=torch.float64)).numpy()
+    weights = (1 - EDGE_FLOOR) * similar + EDGE_FLOOR
+    _, vectors = eigh(weights / np.outer(root, root), subset_by_index=[pairs.count - 2, pairs.count - 2])
+    return np.asarray(vectors[:, 0])

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.linalg
+import torch
 from maps_by_hand import components, patches
 from support import features_of
 
+from lostreg.errors import FeatureError
 from lostreg.methods import ncut
 from lostreg.methods.maskcut import propose as maskcut
 from lostreg.methods.tokencut import propose as tokencut
@@ -195,3 +197,38 @@ def test_taken_patches_leave_the_graph(method):
     again = method(features_of(values, (6, 10)), SETTINGS, free)
     assert found.seed_rc == again.seed_rc
     assert (found.region == again.region).all()
+
+
+def large_map(seed, rows=14, columns=20):
+    """Return features of two soft areas on a ground, (280, 16): too many patches for the dense solver."""
+    generator = np.random.default_rng(seed)
+    ground, _ = drawn(rows, columns, first=(2, 7, 2, 9), second=(8, 13, 10, 18))
+    values = ground.tokens["k"].numpy() @ generator.normal(size=(3, 16)) * 1.5
+    return values + generator.normal(size=values.shape)
+
+
+@pytest.mark.parametrize("kept", [ncut.KEPT_UP_TO, 0])
+def test_lanczos_finds_what_the_dense_solver_finds(kept, monkeypatch):
+    monkeypatch.setattr(ncut, "KEPT_UP_TO", kept)
+    for seed in range(5):
+        values = large_map(seed)
+        expected = cut_by_hand(values, 0.2)
+        y = ncut.second_eigenvector(torch.from_numpy(values), 0.2)
+        expected *= np.sign(expected[peak_by_hand(expected)])
+        np.testing.assert_allclose(y / np.linalg.norm(y), expected / np.linalg.norm(expected), atol=1e-8)
+        again = ncut.second_eigenvector(torch.from_numpy(values), 0.2)
+        assert (again == y).all()
+
+
+def test_where_lanczos_does_not_converge_the_dense_solver_answers_or_it_is_said(monkeypatch):
+    values = torch.from_numpy(large_map(0))
+    expected = ncut.second_eigenvector(values, 0.2)
+
+    def never(*_, **__):
+        raise ncut.ArpackNoConvergence("no", np.array([]), np.array([]))
+
+    monkeypatch.setattr(ncut, "eigsh", never)
+    np.testing.assert_allclose(ncut.second_eigenvector(values, 0.2), expected, atol=1e-9)
+    monkeypatch.setattr(ncut, "KEPT_UP_TO", 100)
+    with pytest.raises(FeatureError, match="--method lost"):
+        ncut.second_eigenvector(values, 0.2)
