@@ -33,6 +33,7 @@ from lostreg.presets import PRESETS
 from lostreg.regions import Map, bounding_box
 from lostreg.registers.choice import RegisterChoice
 from lostreg.registers.plan import RegisterPlan, plan_registers
+from lostreg.registers.views import choose_views, extract_over_views
 from lostreg.settings import (
     DEFAULT_MAX_SIDE,
     PARTS,
@@ -93,6 +94,8 @@ class Discoverer:
         pad: how the input reaches a multiple of the patch size.
         registers: ``native``, ``none``, ``test-time``, ``test-time:LIST.json`` or an adapter's ``FILE.safetensors``,
             see :class:`~lostreg.registers.choice.RegisterChoice`; ``None`` runs the model as it is.
+        views: average the features over so many shifted and flipped views (:mod:`lostreg.registers.views`), each
+            of which costs a forward; 1 is the picture alone.
         overrides: fields of :class:`~lostreg.settings.MethodSettings` that differ from the model's preset.
 
     Attributes:
@@ -118,12 +121,16 @@ class Discoverer:
         max_side: int | None = DEFAULT_MAX_SIDE,
         pad: PadMode = "none",
         registers: str | None = None,
+        views: int = 1,
         **overrides: Any,
     ) -> None:
         """Resolve the weights and build the ViT; everything that can be refused is refused here."""
         self.input_settings = InputSettings(max_side, pad)
         self.layer = layer
         choice = None if registers is None else RegisterChoice.parse(registers)
+        if views < 1:
+            raise UsageError(f"--views must be at least 1, but it is {views}.")
+        self.views = views
         target = choose_device(device)
         if precision not in PRECISIONS:
             raise UsageError(f"--precision must be one of {', '.join(PRECISIONS)}, but it is {precision!r}.")
@@ -161,7 +168,14 @@ class Discoverer:
         wanted = self.needs(self.settings) if parts is None else frozenset(parts)
         if unknown := sorted(wanted - set(PARTS)):
             raise UsageError(f"parts must be among {', '.join(PARTS)}, but there is {unknown[0]!r}.")
-        return self.backbone.extract(inputs, frames, wanted, self.layer)
+        if self.views == 1:
+            return self.backbone.extract(inputs, frames, wanted, self.layer)
+        return extract_over_views(
+            lambda moved: self.backbone.extract(moved, frames, wanted, self.layer),
+            inputs,
+            choose_views(frames[0].grid_hw, self.views),
+            self.backbone.spec,
+        )
 
     def discover(self, features: Features, **overrides: Any) -> Discovery:
         """Find objects in extracted features: the cheap step.
@@ -198,6 +212,7 @@ class Discoverer:
             "precision": self.precision,
             "max_side": self.input_settings.max_side,
             "pad": self.input_settings.pad,
+            "views": self.views,
             "frame": "displayed" if upright else "stored",
             **(settings or self.settings).to_json(),
         }

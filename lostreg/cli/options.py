@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lostreg.datasets import Dataset
     from lostreg.discover import Discoverer
 
-MODEL_OPTIONS = ("model", "checkpoint", "registers", "layer", "device", "precision", "max_side", "pad")
+MODEL_OPTIONS = ("model", "checkpoint", "registers", "layer", "device", "precision", "max_side", "pad", "views")
 METHOD_OPTIONS = ("method", "feature", "offset", "k_patches", "objects", "attention_head")
 
 
@@ -82,6 +82,12 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         help=f"scale larger pictures down to this longer side; 0 keeps native size (default {DEFAULT_MAX_SIDE})",
     )
     group.add_argument("--pad", choices=PAD_MODES, help="how a multiple of the patch size is reached (default none)")
+    group.add_argument(
+        "--views",
+        type=int,
+        metavar="N",
+        help="average over N shifted and flipped views, at N times the cost (default 1)",
+    )
 
 
 def add_method_options(parser: argparse.ArgumentParser) -> None:

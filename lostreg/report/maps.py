@@ -31,6 +31,7 @@ def map_maker(identity: dict[str, Any], registers: str | None = None) -> MapMake
             max_side=identity["max_side"],
             pad=identity["pad"],
             registers=registers,
+            views=identity["views"],
             **MethodSettings.from_json(identity).to_json(),
         )
     except KeyError as error:
