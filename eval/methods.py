@@ -179,7 +179,8 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_list_options(parser)
     add_model_option(parser)
-    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS), metavar="NAME")
+    free = [name for name in METHODS if name != "fitted"]
+    parser.add_argument("--methods", nargs="+", choices=free, default=free, metavar="NAME")
     parser.add_argument(
         "--features", nargs="+", choices=PROJECTIONS, default=PROJECTIONS, help="for the methods that read any"
     )

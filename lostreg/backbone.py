@@ -73,7 +73,7 @@ class Backbone:
         Raises:
             UsageError: no such block.
         """
-        outputs = self._run(inputs, parts, self._block_index(layer)) if parts else {}
+        outputs = self._run(inputs, parts, self.block_index(layer)) if parts else {}
         rows, columns = frames[0].grid_hw
         patches = slice(self.prefix_tokens, self.prefix_tokens + rows * columns)
         attention = outputs.pop("attention", None)
@@ -99,7 +99,12 @@ class Backbone:
             outputs: dict[Part, torch.Tensor] = self._view(layer, parts).forward_features(inputs)  # type: ignore[operator]
         return outputs
 
-    def _block_index(self, layer: int) -> int:
+    def block_index(self, layer: int) -> int:
+        """Return a block's number counted from 0.
+
+        Raises:
+            UsageError: no such block.
+        """
         if not -self.depth <= layer < self.depth:
             raise UsageError(
                 f"--layer must be from {-self.depth} to {self.depth - 1} for {self.entry.name}, but it is {layer}."

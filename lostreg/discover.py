@@ -25,8 +25,10 @@ from lostreg.backbone import Backbone, load_backbone
 from lostreg.errors import ImageError, UsageError
 from lostreg.features import Features
 from lostreg.geometry import Frame
+from lostreg.heads import Head, read_head, shipped_head
 from lostreg.images import MAX_PIXELS, Photograph, read_photograph
 from lostreg.methods import get_method
+from lostreg.methods.fitted import NAME as FITTED
 from lostreg.objects import ScoredProposal, find_objects
 from lostreg.preprocess import prepare
 from lostreg.presets import PRESETS
@@ -38,11 +40,13 @@ from lostreg.settings import (
     DEFAULT_MAX_SIDE,
     PARTS,
     PRECISIONS,
+    QUALITIES,
     InputSettings,
     MethodSettings,
     PadMode,
     Part,
     Precision,
+    Quality,
     with_overrides,
 )
 from lostreg.weights import Weights, resolve
@@ -96,6 +100,8 @@ class Discoverer:
             see :class:`~lostreg.registers.choice.RegisterChoice`; ``None`` runs the model as it is.
         views: average the features over so many shifted and flipped views (:mod:`lostreg.registers.views`), each
             of which costs a forward; 1 is the picture alone.
+        head: a file of ``lostreg fit``, read by the method ``fitted``, which it makes the default.
+        quality: ``best`` is the method ``fitted`` with the head that ships for the model; ``fast`` the model's preset.
         overrides: fields of :class:`~lostreg.settings.MethodSettings` that differ from the model's preset.
 
     Attributes:
@@ -105,10 +111,13 @@ class Discoverer:
         settings: the effective method settings, preset and overrides together.
 
     Raises:
-        ModelError: unknown model, or one without patch keys or the registers asked for.
-        WeightsError: its weights cannot be had, or the registers' file is damaged or of another model.
+        ModelError: unknown model, one without patch keys or the registers asked for, or one that the head was not
+            fitted on.
+        WeightsError: its weights cannot be had, or the file of the registers or of the head is damaged.
         UsageError: a setting makes no sense.
     """
+
+    _head: Head | None = None
 
     def __init__(
         self,
@@ -122,6 +131,8 @@ class Discoverer:
         pad: PadMode = "none",
         registers: str | None = None,
         views: int = 1,
+        head: str | Path | None = None,
+        quality: Quality | None = None,
         **overrides: Any,
     ) -> None:
         """Resolve the weights and build the ViT; everything that can be refused is refused here."""
@@ -134,15 +145,30 @@ class Discoverer:
         target = choose_device(device)
         if precision not in PRECISIONS:
             raise UsageError(f"--precision must be one of {', '.join(PRECISIONS)}, but it is {precision!r}.")
-        with_overrides(MethodSettings(), **overrides)  # refuse nonsense before the weights are fetched
+        overrides["method"] = choose_method(overrides.get("method"), head is not None, quality)
+        get_method(with_overrides(MethodSettings(), **overrides).method)  # nonsense, before the weights are fetched
+        self._head = read_head(Path(head)) if head is not None else None
         self.weights: Weights = resolve(model, Path(checkpoint) if checkpoint else None)
         self.settings = with_overrides(PRESETS[self.weights.entry.family].settings, **overrides)
-        get_method(self.settings.method)
         self.precision: Precision = "fp32" if precision == "auto" else precision
         self.registers: RegisterPlan = plan_registers(choice, self.weights)
         self.backbone: Backbone = load_backbone(
             self.weights.entry, self.weights.path, target, self.precision, self.registers.change
         )
+        if self._head is not None or self.settings.method == FITTED:
+            self.fitted_head()
+
+    def fitted_head(self) -> Head:
+        """Return the head that the method ``fitted`` reads: the one given, else the one that ships for the model.
+
+        Raises:
+            ModelError: none was given and none ships, or it was fitted on another ViT.
+        """
+        name, sha256 = self.weights.entry.name, self.weights.sha256
+        head = self._head or shipped_head(name, sha256)
+        head.check_fits(name, sha256, self.backbone.block_index(self.layer), self.registers.identity)
+        self._head = head
+        return head
 
     def extract(self, image: ImageLike, parts: frozenset[Part] | set[Part] | None = None) -> Features:
         """Run the ViT on one photograph: the heavy step.
@@ -187,8 +213,11 @@ class Discoverer:
         Raises:
             FeatureError: the features lack what the method needs, or are not finite.
             UsageError: a setting makes no sense.
+            ModelError: the method is ``fitted``, and there is no head for the model.
         """
         settings = with_overrides(self.settings, **overrides)
+        if settings.method == FITTED:
+            features = self.fitted_head().attach(features)
         return on_photograph(find_objects(features, settings), features.frame, settings)
 
     def __call__(self, image: ImageLike, **overrides: Any) -> Discovery:
@@ -197,13 +226,15 @@ class Discoverer:
         return self.discover(self.extract(image, self.needs(settings)), **overrides)
 
     def identity(self, settings: MethodSettings | None = None, *, upright: bool = True) -> dict[str, Any]:
-        """Return what boxes depend on, JSON-ready: weights, registers, input rule, precision, method.
+        """Return what boxes depend on, JSON-ready: weights, registers, input rule, precision, method, head.
 
         Args:
             settings: of the method; ``None`` for the discoverer's own.
             upright: whether pictures are decoded into the displayed frame; else into the stored one.
         """
         changed = {} if self.registers.identity is None else {"registers": self.registers.identity}
+        effective = settings or self.settings
+        head = {"head_sha256": self.fitted_head().sha256} if effective.method == FITTED else {}
         return {
             "model": self.weights.entry.name,
             "weights_sha256": self.weights.sha256,
@@ -214,13 +245,29 @@ class Discoverer:
             "pad": self.input_settings.pad,
             "views": self.views,
             "frame": "displayed" if upright else "stored",
-            **(settings or self.settings).to_json(),
+            **effective.to_json(),
+            **head,
         }
 
     @staticmethod
     def needs(settings: MethodSettings) -> frozenset[Part]:
         """Return the parts of a forward that a method reads."""
         return get_method(settings.method).needs(settings)
+
+
+def choose_method(method: str | None, has_head: bool, quality: Quality | None) -> str | None:
+    """Return the method that a method, a head and a quality ask for together; ``None`` for the model's preset.
+
+    Raises:
+        UsageError: they contradict each other, or the quality is unknown.
+    """
+    if quality not in (None, *QUALITIES):
+        raise UsageError(f"--quality must be one of {', '.join(QUALITIES)}, but it is {quality!r}.")
+    if quality is not None and (method is not None or has_head):
+        raise UsageError("--quality chooses method and head itself; leave out --method and --head, or --quality.")
+    if has_head and method not in (None, FITTED):
+        raise UsageError(f"--head is read by --method {FITTED} alone, but the method is {method}; leave out one.")
+    return FITTED if has_head or quality == "best" else method
 
 
 def on_photograph(found: list[ScoredProposal], frame: Frame, settings: MethodSettings) -> Discovery:

@@ -12,6 +12,21 @@ from lostreg.settings import Projection
 
 
 @dataclass(frozen=True)
+class HeadReading:
+    """What a fitted head (:mod:`lostreg.heads`) says of every patch of one photograph.
+
+    Attributes:
+        logit: ``(N,)`` ``float32``, positive on what the head takes for an object.
+        boxes: ``(N, 4)`` ``float32``, the box in patches that each patch votes for; ``None`` where it has no vote.
+        quality: ``(N,)`` ``float32`` in [0, 1], the IoU that the head expects of that box; ``None`` without boxes.
+    """
+
+    logit: torch.Tensor
+    boxes: torch.Tensor | None = None
+    quality: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
 class Features:
     """Patch features of one photograph.
 
@@ -22,12 +37,14 @@ class Features:
         attention: ``(P, heads, N)`` ``float32`` or ``None``: what each of the P tokens that are no patches attends
             to, softmax over all tokens of the sequence, the patches kept, so a row sums to at most 1.
         class_token: whether the first of the P tokens is a CLS token (else all are registers).
+        reading: what a fitted head makes of the tokens, where one has read them.
     """
 
     frame: Frame
     tokens: dict[Projection, torch.Tensor]
     attention: torch.Tensor | None = None
     class_token: bool = False
+    reading: HeadReading | None = None
 
     @property
     def grid_hw(self) -> tuple[int, int]:
@@ -65,6 +82,17 @@ class Features:
                 "use --method lost or another model."
             )
         return _finite(self.attention[0], "The CLS attention")
+
+    def head_reading(self) -> HeadReading:
+        """Return what a fitted head says.
+
+        Raises:
+            FeatureError: no head has read these features, or its logits are not finite.
+        """
+        if self.reading is None:
+            raise FeatureError("The method needs what a fitted head reads, but no head has read these features.")
+        _finite(self.reading.logit, "What the fitted head says")
+        return self.reading
 
 
 def _finite(values: torch.Tensor, what: str) -> torch.Tensor:

@@ -31,6 +31,13 @@ def heaviest_component(scores: Map) -> Mask:
     return _best_component(scores > 0, scores)
 
 
+def heaviest_components(scores: Map, most: int) -> list[Mask]:
+    """Return up to ``most`` components of ``scores > 0``, those with the largest sums of scores, heaviest first."""
+    labels, count = ndimage.label(scores > 0)
+    sums = ndimage.sum_labels(scores.astype(np.float64), labels, np.arange(1, count + 1))
+    return [np.asarray(labels == 1 + index) for index in np.argsort(-np.asarray(sums), kind="stable")[:most]]
+
+
 def _best_component(mask: Mask, weights: Map) -> Mask:
     labels, count = ndimage.label(mask)
     if count == 0:

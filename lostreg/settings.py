@@ -28,6 +28,10 @@ PAD_MODES: tuple[PadMode, ...] = get_args(PadMode)
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
+Quality = Literal["fast", "best"]
+QUALITIES: tuple[Quality, ...] = get_args(Quality)
+"""The model's preset, and the fitted head that ships for it."""
+
 DEFAULT_MAX_SIDE = 640
 """VOC (500) and COCO (640) stay native; a ViT's cost grows with the square of the area above it."""
 

@@ -20,14 +20,14 @@ MODULES = {
 LAYERS = [
     ["errors", "settings", "files", "geometry", "regions", "progress", "signals", "data"],
     ["images", "features", "graph", "catalogue", "draw"],
-    ["preprocess", "methods", "presets", "sources", "tap", "pos_embed", "weights"],
+    ["preprocess", "methods", "presets", "sources", "tap", "pos_embed", "weights", "heads"],
     ["objects", "backbone", "annotations"],
     ["registers"],
     ["discover", "datasets"],
     ["records"],
     ["runfolder", "batch"],
     ["overlays", "merge", "predictions", "published", "metrics"],
-    ["evaluate", "export"],
+    ["evaluate", "export", "fit"],
     ["report", "demo"],
     ["cli", "__main__"],
 ]

@@ -7,14 +7,15 @@ import time
 import numpy as np
 import pytest
 import torch
+from heads_by_hand import head_of
 from lost_by_hand import lost_by_hand
 from maps_by_hand import iou
 from PIL import Image
 from support import features_of
 
 from lostreg import Discoverer
-from lostreg.discover import as_photograph, choose_device
-from lostreg.errors import FeatureError, ImageError, ModelError, UsageError
+from lostreg.discover import as_photograph, choose_device, choose_method
+from lostreg.errors import FeatureError, ImageError, ModelError, UsageError, WeightsError
 from lostreg.images import read_photograph
 from lostreg.methods.lost import propose
 from lostreg.regions import bounding_box
@@ -127,6 +128,10 @@ NONSENSE = [
     ({"objects": 0}, UsageError),
     ({"feature": "z"}, UsageError),
     ({"method": "magic"}, UsageError),
+    ({"quality": "worst"}, UsageError),
+    ({"quality": "best", "method": "lost"}, UsageError),
+    ({"head": "nosuch.safetensors"}, WeightsError),
+    ({"head": "nosuch.safetensors", "method": "lost"}, UsageError),
     ({"colour": "red"}, UsageError),
 ]
 
@@ -145,6 +150,45 @@ def test_arrays_that_are_no_rgb_picture_are_refused(shape):
 
 def test_auto_device_exists():
     assert choose_device("auto").type in {"cpu", "cuda", "mps"}
+
+
+@pytest.mark.parametrize(
+    ("method", "has_head", "quality", "chosen"),
+    [
+        (None, False, None, None),
+        (None, False, "fast", None),
+        ("lost", False, None, "lost"),
+        (None, True, None, "fitted"),
+        ("fitted", True, None, "fitted"),
+        (None, False, "best", "fitted"),
+    ],
+)
+def test_the_method_that_head_and_quality_ask_for(method, has_head, quality, chosen):
+    assert choose_method(method, has_head, quality) == chosen
+
+
+@pytest.mark.parametrize("kind", ["logistic", "vote"])
+def test_a_head_file_finds_objects_and_is_part_of_the_identity(kind, examples, tmp_path, discoverer):
+    path = tmp_path / "head.safetensors"
+    head, content = head_of(kind)
+    path.write_bytes(content)
+    fitted = Discoverer("dinov2-s14-imgfocus", device="cpu", head=path)
+    assert fitted.settings.method == "fitted"
+    found = fitted(examples[0])
+    assert found.masks.any()
+    assert {"logistic": {"score"}, "vote": {"score", "votes"}}[kind] <= found.maps.keys()
+    assert fitted.identity()["head_sha256"] == head.sha256
+    assert "head_sha256" not in fitted.identity(MethodSettings()) | discoverer.identity()
+
+
+def test_a_head_of_another_vit_is_refused(tmp_path):
+    path = tmp_path / "head.safetensors"
+    path.write_bytes(head_of("vote", weights_sha256="0" * 64, model="dino-s16")[1])
+    with pytest.raises(ModelError, match="fitted on dino-s16"):
+        Discoverer("dinov2-s14-imgfocus", device="cpu", head=path)
+    path.write_bytes(head_of("vote", layer=5)[1])
+    with pytest.raises(ModelError, match="not on block 11; use --layer 5"):
+        Discoverer("dinov2-s14-imgfocus", device="cpu", head=path)
 
 
 def by_grid(discoverer, paths):

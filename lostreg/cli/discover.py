@@ -245,6 +245,7 @@ def _remaining(args: argparse.Namespace, listing: Listing, folder: RunFolder | N
 
 def _header(args: argparse.Namespace, discoverer: Discoverer) -> dict[str, Any]:
     from lostreg.cli.doctor import package_versions
+    from lostreg.methods.fitted import NAME as FITTED
 
     weights = discoverer.weights
     return {
@@ -256,6 +257,7 @@ def _header(args: argparse.Namespace, discoverer: Discoverer) -> dict[str, Any]:
             "note": weights.note,
         },
         "registers": args.registers,
+        "head": discoverer.fitted_head().to_json() if discoverer.settings.method == FITTED else None,
         "device": str(discoverer.backbone.device),
         "sources": args.sources,
         "dataset": {"name": args.dataset, "root": str(args.root), "split": args.split} if args.dataset else None,

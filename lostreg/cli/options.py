@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lostreg.errors import UsageError
-from lostreg.settings import DEFAULT_MAX_SIDE, PAD_MODES, PRECISIONS, PROJECTIONS, parse_k_patches, parse_objects
+from lostreg.settings import (
+    DEFAULT_MAX_SIDE,
+    PAD_MODES,
+    PRECISIONS,
+    PROJECTIONS,
+    QUALITIES,
+    parse_k_patches,
+    parse_objects,
+)
 
 if TYPE_CHECKING:
     from lostreg.datasets import Dataset
@@ -21,6 +29,7 @@ if TYPE_CHECKING:
 
 MODEL_OPTIONS = ("model", "checkpoint", "registers", "layer", "device", "precision", "max_side", "pad", "views")
 METHOD_OPTIONS = ("method", "feature", "offset", "k_patches", "objects", "attention_head")
+HEAD_OPTIONS = ("head", "quality")
 
 
 # as in lostreg.methods.METHODS, which would import torch
@@ -32,6 +41,7 @@ METHODS = (
     "attention-seed",
     "diffusion",
     "head-consensus",
+    "fitted",
     "whole-image",
 )
 DATASETS = ("voc07", "voc12", "coco", "coco20k", "folder")
@@ -94,6 +104,12 @@ def add_method_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the cheap step: how objects are found in the features."""
     group = parser.add_argument_group("method (cheap step)")
     group.add_argument("--method", metavar="NAME", help=f"{', '.join(METHODS)} (default: the model's preset)")
+    group.add_argument("--head", type=Path, metavar="FILE", help="head of `lostreg fit` that fitted reads")
+    group.add_argument(
+        "--quality",
+        choices=QUALITIES,
+        help="fast: the model's preset (default); best: fitted with the head that ships for the model",
+    )
     group.add_argument(
         "--feature",
         choices=PROJECTIONS,
@@ -128,7 +144,7 @@ def apply_config(args: argparse.Namespace) -> None:
         values = tomllib.loads(args.config.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"Cannot read the settings in {args.config}: {error}.") from error
-    allowed = set(MODEL_OPTIONS) | set(METHOD_OPTIONS)
+    allowed = {*MODEL_OPTIONS, *METHOD_OPTIONS, *HEAD_OPTIONS}
     for name, value in values.items():
         option = name.replace("-", "_")
         if option not in allowed:
@@ -142,7 +158,7 @@ def discoverer_from(args: argparse.Namespace) -> Discoverer:
     """Build the discoverer that the options ask for."""
     from lostreg.discover import Discoverer
 
-    given = {name: getattr(args, name) for name in (*MODEL_OPTIONS, *METHOD_OPTIONS)}
+    given = {name: getattr(args, name) for name in (*MODEL_OPTIONS, *METHOD_OPTIONS, *HEAD_OPTIONS) if name in args}
     given = {name: value for name, value in given.items() if value is not None}
     if given.get("max_side") == 0:
         given["max_side"] = None

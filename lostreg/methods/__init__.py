@@ -7,6 +7,7 @@ from lostreg.methods import (
     attention_seed,
     diffusion,
     dino_seg,
+    fitted,
     head_consensus,
     lost,
     maskcut,
@@ -15,7 +16,7 @@ from lostreg.methods import (
 )
 from lostreg.methods.base import Method, Proposal
 
-_MODULES = (lost, dino_seg, tokencut, maskcut, attention_seed, diffusion, head_consensus, whole_image)
+_MODULES = (lost, dino_seg, tokencut, maskcut, attention_seed, diffusion, head_consensus, fitted, whole_image)
 
 METHODS: dict[str, Method] = {module.METHOD.name: module.METHOD for module in _MODULES}
 

@@ -20,6 +20,8 @@ does, as with one patch, equal features or even attention, there is no object.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -29,7 +31,7 @@ from lostreg.features import Features
 from lostreg.geometry import Frame
 from lostreg.methods.attention_seed import free_class_attention, seeded_scores, stands_out
 from lostreg.methods.base import Method, Proposal, free_rows, on_grid
-from lostreg.regions import Mask, bounding_box, heaviest_component
+from lostreg.regions import Map, Mask, bounding_box, heaviest_component
 from lostreg.settings import MethodSettings
 
 LEVELS = (0.0, 0.1, 0.2, 0.3)
@@ -64,34 +66,50 @@ def visible_box(region: Mask, frame: Frame) -> tuple[float, float, float, float]
     return x0, y0, min(x1, width), min(y1, height)
 
 
-def vote(boxes: NDArray[np.float64]) -> tuple[int, NDArray[np.float64]]:
-    """Return the index of the candidate that most agree with, and the mean ``(4,)`` of those close to it.
+class Vote(NamedTuple):
+    """What candidates agree on.
 
-    Args:
-        boxes: ``(n, 4)``, each with an area, n at least 1.
+    Attributes:
+        winner: the index of the candidate that most agree with.
+        box: ``(4,)``, the mean of the candidates close to it.
+        share: of the candidates that are close to it, in (0, 1].
     """
+
+    winner: int
+    box: NDArray[np.float64]
+    share: float
+
+
+def vote(boxes: NDArray[np.float64]) -> Vote:
+    """Let candidates ``(n, 4)`` vote, each with an area, n at least 1."""
     overlaps = box_iou(torch.from_numpy(boxes), torch.from_numpy(boxes)).numpy()
     support = np.clip(overlaps - AGREE_FROM, 0, None).sum(axis=0)
     winner = int(np.argmax(support >= support.max() - _SAME_SUPPORT))
-    return winner, boxes[overlaps[winner] >= SAME_BOX].mean(axis=0)
+    close = overlaps[winner] >= SAME_BOX
+    return Vote(winner, boxes[close].mean(axis=0), float(close.mean()))
+
+
+def candidates(features: Features, free: Mask) -> tuple[list[Map], list[Mask]]:
+    """Return the map of each head that has one, and its candidate at every level of :data:`LEVELS`, map by map."""
+    if not free.any():
+        return [], []
+    attention = free_class_attention(features, free)
+    maps = [on_grid(each, free) for each in head_maps(free_rows(features.projection("v"), free), attention)]
+    return maps, [heaviest_component(each - np.float32(level)) for each in maps for level in LEVELS]
 
 
 def propose(features: Features, settings: MethodSettings, free: Mask) -> Proposal | None:
     """Find one object among the free patches; ``None`` if no head proposes one."""
-    if not free.any():
-        return None
-    attention = free_class_attention(features, free)
-    maps = [on_grid(each, free) for each in head_maps(free_rows(features.projection("v"), free), attention)]
+    maps, regions = candidates(features, free)
     if not maps:
         return None
-    regions = [heaviest_component(each - np.float32(level)) for each in maps for level in LEVELS]
-    winner, mean_box = vote(np.array([visible_box(region, features.frame) for region in regions]))
+    winner, mean_box, _ = vote(np.array([visible_box(region, features.frame) for region in regions]))
     x0, y0, x1, y1 = (float(edge) for edge in mean_box)
     return Proposal(
         region=regions[winner],
         scores=maps[winner // len(LEVELS)],
         maps={
-            "attention": on_grid(attention.mean(dim=0), free),
+            "attention": on_grid(free_class_attention(features, free).mean(dim=0), free),
             "score": np.mean(maps, axis=0, dtype=np.float32),
             "agreement": np.mean(regions, axis=0, dtype=np.float32),
         },

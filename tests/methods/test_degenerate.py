@@ -11,9 +11,13 @@ from support import features_of
 
 from lostreg.errors import FeatureError
 from lostreg.features import Features
-from lostreg.methods import METHODS, get_method
+from lostreg.methods import METHODS as ALL
+from lostreg.methods import get_method
 from lostreg.regions import bounding_box
 from lostreg.settings import MethodSettings
+
+METHODS = [name for name in ALL if name != "fitted"]
+"""Those that need no head; test_fitted.py has the other."""
 
 ATTENTIVE = {"dino-seg", "attention-seed", "diffusion", "head-consensus"}
 TWO_KINDS = np.repeat([[0.0, 1.0], [4.0, 0.0], [0.0, 1.0]], 2, axis=0)

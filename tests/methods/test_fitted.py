@@ -1,0 +1,147 @@
+"""The method of fitted heads against its three steps written out with loops, and where the head says nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from maps_by_hand import components, extent, heaviest, iou, is_close_call, patches
+from support import features_of
+
+from lostreg.errors import FeatureError
+from lostreg.features import HeadReading
+from lostreg.methods import fitted, head_consensus
+from lostreg.methods.fitted import LEVELS, propose
+from lostreg.objects import find_objects
+from lostreg.settings import MethodSettings
+
+SETTINGS = MethodSettings("fitted")
+
+
+def random_features(generator, grid_hw, vote=True):
+    """Return features of a smooth random logit map, and votes around each patch."""
+    rows, columns = grid_hw
+    y, x = np.mgrid[:rows, :columns] + 0.5
+    centres = generator.uniform(0, 1, size=(4, 2)) * grid_hw
+    bumps = [np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / generator.uniform(2, 8)) for cy, cx in centres]
+    logit = (generator.uniform(1, 5, size=4)[:, None, None] * bumps).sum(axis=0) - 1
+    reach = generator.uniform(0.2, 4, size=(4, rows, columns))
+    boxes = np.stack([x - reach[0], y - reach[1], x + reach[2], y + reach[3]], axis=-1).reshape(-1, 4)
+    quality = generator.random(rows * columns)
+    values, attention = generator.normal(size=(rows * columns, 4)), generator.random((3, rows * columns)) ** 3
+    features = features_of(values, grid_hw, "v", attention / attention.sum())
+    tensors = [torch.from_numpy(each.astype(np.float32)) for each in (logit.ravel(), boxes, quality)]
+    return dataclasses.replace(features, reading=HeadReading(*(tensors if vote else tensors[:1])))
+
+
+def best_box_by_hand(features):
+    """Return the chosen candidate's box, or None where rounding could decide."""
+    rows, columns = features.grid_hw
+    logit = features.reading.logit.double().numpy().reshape(rows, columns)
+    candidates = []
+    for level in LEVELS:
+        found = components(logit / logit.max() > level)
+        mass = [sum(logit[patch] / logit.max() - level for patch in each) for each in found]
+        order = sorted(range(len(found)), key=lambda i: -mass[i])
+        if is_close_call(logit / logit.max(), level) or len(set(np.round(mass, 6))) < len(mass):
+            return None
+        candidates += [extent(found[i]) for i in order[:3]]
+    regions = head_consensus.candidates(features, np.ones((rows, columns), dtype=bool))[1]
+    candidates += [extent(patches(region)) for region in regions]
+    votes = []
+    for i in range(rows * columns):
+        z, q = float(features.reading.logit[i]), float(features.reading.quality[i])
+        x0, y0, x1, y1 = features.reading.boxes[i].tolist()
+        if z > 0:
+            votes.append(((max(x0, 0), max(y0, 0), min(x1, columns), min(y1, rows)), q / (1 + math.exp(-z))))
+    support = [sum(w * max(iou(each, box) - 0.3, 0) for box, w in votes) for each in candidates]
+    best = max(range(len(candidates)), key=lambda i: support[i])
+    rivals = [support[i] for i in range(len(candidates)) if candidates[i] != candidates[best]]
+    return None if support[best] - max(rivals, default=-1) < 1e-6 else candidates[best]
+
+
+def test_random_readings_equal_the_three_steps():
+    generator, compared = np.random.default_rng(0), 0
+    for _ in range(60):
+        features = random_features(generator, [int(side) for side in generator.integers(3, 10, size=2)])
+        if float(features.reading.logit.max()) <= 0:
+            continue
+        box = best_box_by_hand(features)
+        if box is not None:
+            region = propose(features, SETTINGS, np.ones(features.grid_hw, dtype=bool)).region
+            assert extent(patches(region)) == box
+            compared += 1
+    assert compared > 30
+
+
+def test_a_logistic_head_gives_its_heaviest_component():
+    generator = np.random.default_rng(1)
+    for _ in range(20):
+        features = random_features(generator, (7, 9), vote=False)
+        logit = features.reading.logit.double().numpy().reshape(7, 9)
+        if logit.max() <= 0 or is_close_call(logit):
+            continue
+        proposal = propose(features, SETTINGS, np.ones((7, 9), dtype=bool))
+        assert patches(proposal.region) == heaviest(logit)
+        np.testing.assert_allclose(proposal.scores, 1 / (1 + np.exp(-logit)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("vote", [True, False])
+def test_without_a_positive_logit_the_heads_of_the_cls_token_decide(vote):
+    features = random_features(np.random.default_rng(2), (6, 8), vote)
+    low = dataclasses.replace(features.reading, logit=-features.reading.logit.abs())
+    free = np.ones((6, 8), dtype=bool)
+    found = propose(dataclasses.replace(features, reading=low), SETTINGS, free)
+    plain = head_consensus.propose(features, SETTINGS, free)
+    assert found.box_grid == plain.box_grid
+    assert (found.region == plain.region).all()
+
+
+def test_votes_are_thinned_evenly_and_clipped_to_the_grid():
+    count = 20 * 25
+    reading = HeadReading(torch.ones(count), torch.tensor([[-5.0, 2, 40, 9]]).repeat(count, 1), torch.ones(count))
+    boxes, weights = fitted.votes_of(reading, np.ones((20, 25), dtype=bool))
+    assert len(boxes) == len(weights) == math.ceil(count / (count // 150))
+    assert boxes[0].tolist() == [0, 2, 25, 9]
+
+
+def test_the_map_of_votes_counts_what_covers_each_patch():
+    boxes, weights = np.array([[0.0, 0, 2, 1], [1.0, 0, 3, 2]]), np.array([1.0, 3.0])
+    assert fitted.vote_map(boxes, weights, (2, 3)).tolist() == [[0.25, 1.0, 0.75], [0.0, 0.75, 0.75]]
+
+
+def test_several_objects_share_no_patch_and_taken_patches_change_nothing():
+    generator = np.random.default_rng(3)
+    features = random_features(generator, (12, 16))
+    found = find_objects(features, MethodSettings("fitted", objects=4))
+    assert len(found) == 4
+    assert sum(each.proposal.region.astype(int) for each in found).max() == 1
+    free = generator.random((12, 16)) < 0.7
+    taken = torch.from_numpy(~free.ravel())
+    reading = features.reading
+    other = HeadReading(
+        *(
+            torch.where(taken[:, None] if each.ndim == 2 else taken, 99.0, each)
+            for each in (reading.logit, reading.boxes, reading.quality)
+        )
+    )
+    first = propose(features, SETTINGS, free)
+    again = propose(dataclasses.replace(features, reading=other), SETTINGS, free)
+    assert (first.region == again.region).all()
+
+
+def test_features_that_no_head_has_read_are_refused():
+    features = features_of(np.ones((6, 3)), (2, 3), "x")
+    with pytest.raises(FeatureError, match="no head has read"):
+        propose(features, SETTINGS, np.ones((2, 3), dtype=bool))
+    broken = dataclasses.replace(features, reading=HeadReading(torch.full((6,), torch.nan)))
+    with pytest.raises(FeatureError, match="fitted head says holds values that are not finite"):
+        propose(broken, SETTINGS, np.ones((2, 3), dtype=bool))
+
+
+def test_no_free_patch_is_no_object():
+    features = random_features(np.random.default_rng(4), (3, 4))
+    assert propose(features, SETTINGS, np.zeros((3, 4), dtype=bool)) is None
