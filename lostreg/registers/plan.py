@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from lostreg.backbone import count_registers
 from lostreg.catalogue import BY_NAME, ModelEntry
-from lostreg.errors import ModelError
+from lostreg.errors import ModelError, UsageError
+from lostreg.registers.adapter import apply_adapter, check_adapter, read_adapter
 from lostreg.registers.choice import RegisterChoice
 from lostreg.registers.neuron_list import list_for
 from lostreg.registers.shift import add_test_time_register
@@ -40,7 +42,7 @@ def plan_registers(choice: RegisterChoice | None, weights: Weights) -> RegisterP
 
     Raises:
         ModelError: no list of register neurons is known. ``change`` raises it where the model does not fit.
-        WeightsError: the list cannot be read, or is of another model.
+        WeightsError: the list or the adapter cannot be read, or is of another model.
     """
     match choice:
         case None:
@@ -59,8 +61,17 @@ def plan_registers(choice: RegisterChoice | None, weights: Weights) -> RegisterP
                 "extra_tokens": int(bool(units)),
             }
             return RegisterPlan(partial(add_test_time_register, units=units, name=weights.entry.name), identity)
+        case RegisterChoice("adapter", Path() as path):
+            return _with_adapter(path, weights)
         case _:
-            raise ModelError(f"{choice} is an adapter, which this version of lostreg cannot apply.")
+            raise UsageError(f"{choice} does not say which registers to run with.")
+
+
+def _with_adapter(path: Path, weights: Weights) -> RegisterPlan:
+    adapter = read_adapter(path)
+    check_adapter(adapter, weights, path.name)
+    identity = {"kind": "adapter", "sha256": adapter.sha256, "extra_tokens": adapter.registers}
+    return RegisterPlan(partial(apply_adapter, adapter=adapter, name=weights.entry.name), identity)
 
 
 def _unchanged(model: nn.Module) -> nn.Module:
