@@ -22,7 +22,7 @@ from lostreg.geometry import Frame
 from lostreg.pos_embed import use_dino_pos_embed
 from lostreg.preprocess import InputSpec
 from lostreg.settings import Part, Precision, Projection
-from lostreg.tap import Tap, check_block, sharing_copy
+from lostreg.tap import check_block, tapped
 from lostreg.weights.checkpoint import StateDict, read_state_dict
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -94,8 +94,7 @@ class Backbone:
     @torch.inference_mode()
     def _run(self, inputs: torch.Tensor, parts: frozenset[Part], layer: int) -> dict[Part, torch.Tensor]:
         inputs = inputs.to(self.device, non_blocking=True)
-        dtype = _AUTOCAST.get(self.precision)
-        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
+        with autocast(self.device, self.precision):
             outputs: dict[Part, torch.Tensor] = self._view(layer, parts).forward_features(inputs)  # type: ignore[operator]
         return outputs
 
@@ -115,12 +114,14 @@ class Backbone:
         """Return the model cut off behind block ``layer``, which only yields ``parts``; weights are shared."""
         key = (layer, parts)
         if key not in self._views:
-            view = sharing_copy(self.model)
-            tap = Tap(self.model.blocks[layer], self.model.norm, parts, self.prefix_tokens, self.suffix_tokens)
-            view.blocks = nn.Sequential(*self.model.blocks[:layer], tap)
-            view.norm = nn.Identity()
-            self._views[key] = view
+            self._views[key] = tapped(self.model, layer, parts, self.prefix_tokens, self.suffix_tokens)
         return self._views[key]
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """Return the context in which a forward runs at a precision."""
+    dtype = _AUTOCAST.get(precision)
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
 
 
 def load_backbone(

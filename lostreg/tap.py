@@ -53,6 +53,15 @@ class Tap(nn.Module):
         return outputs
 
 
+def tapped(model: Any, layer: int, parts: frozenset[Part], prefix_tokens: int, suffix_tokens: int = 0) -> Any:
+    """Return a ViT cut off behind block ``layer``, whose ``forward_features`` yields ``parts``; weights are shared."""
+    view = sharing_copy(model)
+    tap = Tap(model.blocks[layer], model.norm, parts, prefix_tokens, suffix_tokens)
+    view.blocks = nn.Sequential(*model.blocks[:layer], tap)
+    view.norm = nn.Identity()
+    return view
+
+
 def project(attention: Any, x: torch.Tensor, name: Projection) -> torch.Tensor:
     """Return queries, keys or values as the attention sees them before rotary embedding.
 

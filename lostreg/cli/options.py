@@ -72,17 +72,11 @@ def open_named_dataset(args: argparse.Namespace) -> Dataset:
     return dataset
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the heavy step: which ViT, on what, at which size."""
+def add_network_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the options that say which ViT runs, and on what."""
     group = parser.add_argument_group("model (heavy step)")
     group.add_argument("--model", metavar="NAME[@REVISION]", help="short name or timm id; see `lostreg models list`")
     group.add_argument("--checkpoint", type=Path, metavar="FILE", help="safetensors or .pth file of weights")
-    group.add_argument(
-        "--registers",
-        metavar="WHICH",
-        help="native, none, test-time[:LIST.json], or an adapter FILE.safetensors (default: the model as it is)",
-    )
-    group.add_argument("--layer", type=int, metavar="INT", help="block to read, from 0 or from the end (default -1)")
     group.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps (default auto)")
     group.add_argument("--precision", choices=PRECISIONS, help="of the ViT (default auto: fp32)")
     group.add_argument(
@@ -92,6 +86,18 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         help=f"scale larger pictures down to this longer side; 0 keeps native size (default {DEFAULT_MAX_SIDE})",
     )
     group.add_argument("--pad", choices=PAD_MODES, help="how a multiple of the patch size is reached (default none)")
+    return group
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the heavy step: which ViT, on what, and what is read of it."""
+    group = add_network_options(parser)
+    group.add_argument(
+        "--registers",
+        metavar="WHICH",
+        help="native, none, test-time[:LIST.json], or an adapter FILE.safetensors (default: the model as it is)",
+    )
+    group.add_argument("--layer", type=int, metavar="INT", help="block to read, from 0 or from the end (default -1)")
     group.add_argument(
         "--views",
         type=int,
