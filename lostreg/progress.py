@@ -37,12 +37,12 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
 
-    def advance(self, *, failed: bool = False) -> None:
-        """Count one picture."""
-        self.count += 1
+    def advance(self, count: int = 1, *, failed: bool = False) -> None:
+        """Count a picture, or several."""
+        self.count += count
         self.failed += failed
         if self._bar is not None:
-            self._bar.update(1)
+            self._bar.update(count)
             if self.failed:
                 self._bar.set_postfix(failed=self.failed)
         elif not self._quiet and time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:

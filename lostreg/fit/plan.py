@@ -1,0 +1,276 @@
+"""From pictures to a head: the stages of a fit, in order, each timed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lostreg import __version__
+from lostreg.discover import Discoverer
+from lostreg.errors import FeatureError, ImageError, UsageError
+from lostreg.fit.cache import FeatureCache, Picture
+from lostreg.fit.composites import Composer
+from lostreg.fit.extract import Extractor, extract_all
+from lostreg.fit.holdout import Known, held_out_report
+from lostreg.fit.logistic import Round, fit_logistic, sample_patches
+from lostreg.fit.targets import Target, composite_target, photograph_target
+from lostreg.fit.train import Losses, train
+from lostreg.heads import Head, HeadInfo, Kind, make_head
+from lostreg.heads.head import Net, read_tokens
+from lostreg.heads.nets import DILATIONS, WIDTH, LogisticNet
+from lostreg.images import Photograph
+from lostreg.progress import Progress
+from lostreg.regions import Map
+from lostreg.sources import ImageItem
+
+MIN_PICTURES = 10
+"""Fewer distinct pictures than this are refused: a head of them would only know them by heart."""
+
+MAX_COMPOSITES = 1600
+"""Made where their number is not given, if there are that many photographs; else one for each."""
+
+EPOCHS = 6
+HELD_OUT_SHARE = 20
+"""One of so many photographs and composites is held out, at most 100 of each."""
+
+_MOST_HELD_OUT = 100
+
+Fail = Callable[[ImageItem, ImageError | FeatureError], None]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class FitPlan:
+    """What a fit is asked for; a head depends on all of it.
+
+    Attributes:
+        kind: of head.
+        seed: of everything that is random.
+        epochs: of the vote net.
+        composites: how many are made; ``None`` for one per photograph, at most :data:`MAX_COMPOSITES`.
+    """
+
+    kind: Kind = "vote"
+    seed: int = 0
+    epochs: int = EPOCHS
+    composites: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse values that make no sense."""
+        for option, value, least in (
+            ("--seed", self.seed, 0),
+            ("--epochs", self.epochs, 1),
+            ("--composites", self.composites, 0),
+        ):
+            if value is not None and value < least:
+                raise UsageError(f"{option} must be at least {least}, but it is {value}.")
+
+    def count_composites(self, photographs: int) -> int:
+        """Return how many composites are made for so many photographs."""
+        return min(MAX_COMPOSITES, photographs) if self.composites is None else self.composites
+
+
+@dataclass
+class Fit:
+    """A fit while it runs, and what came out of it.
+
+    Attributes:
+        discoverer: the ViT.
+        cache: where features are kept.
+        plan: what is asked for.
+        quiet: no progress.
+        stages: wall and processor seconds by stage.
+        rounds: of the logistic head.
+        losses: of the vote net, by epoch.
+        held_out: see :func:`lostreg.fit.holdout.held_out_report`.
+        counts: of pictures, by what became of them.
+    """
+
+    discoverer: Discoverer
+    cache: FeatureCache
+    plan: FitPlan
+    quiet: bool = False
+    stages: dict[str, dict[str, float]] = field(default_factory=dict)
+    rounds: list[Round] = field(default_factory=list)
+    losses: list[Losses] = field(default_factory=list)
+    held_out: dict[str, Any] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def run(
+        self, items: Iterable[ImageItem], total: int | None, fail: Fail, say: Say, *, upright: bool = True
+    ) -> tuple[Head, bytes]:
+        """Fit a head.
+
+        Args:
+            items: the pictures.
+            total: how many they are, if that is known.
+            fail: called for every picture that cannot be used.
+            say: called with the name of each stage that begins.
+            upright: decode into the displayed frame; else into the stored one.
+
+        Returns:
+            The head and the content of its file.
+
+        Raises:
+            UsageError: there are too few pictures, or nothing stands out in them.
+        """
+        extractor = Extractor(self.discoverer, self.cache)
+        say("features")
+        with self._stage("features"), Progress(total, quiet=self.quiet) as progress:
+            pictures = extract_all(extractor, items, progress, fail, upright=upright)
+        self.counts |= {"listed": progress.count, "failed": progress.failed, "distinct": len(pictures)}
+        check_enough(pictures)
+        pictures, held_out = split(pictures, self.plan.seed)
+        say("logistic head")
+        with self._stage("logistic"):
+            tokens, labels = sample_patches(pictures, self.cache, self.discoverer.backbone.device)
+            net: Net
+            net, self.rounds = fit_logistic(tokens, labels)
+            del tokens, labels
+        known = [Known(each) for each in held_out]
+        self.counts |= {"fitted": len(pictures), "held_out": len(held_out), "composites": 0}
+        if self.plan.kind == "vote":
+            net, of_composites = self._fit_votes(extractor, pictures, net, say)
+            known += of_composites
+        with self._stage("held out"):
+            self.held_out = held_out_report(net, known, self.cache.tokens)
+        return make_head(self._info(net), net)
+
+    def _fit_votes(
+        self, extractor: Extractor, pictures: Sequence[Picture], logistic: LogisticNet, say: Say
+    ) -> tuple[Net, list[Known]]:
+        """Fit the vote net; return it and the composites that were held out."""
+        with self._stage("targets"):
+            logits = [self._logit(logistic, each) for each in pictures]
+            targets = [photograph_target(each, logit) for each, logit in zip(pictures, logits, strict=True)]
+        say("composites")
+        with self._stage("composites"):
+            composer = Composer(pictures, logits, self._descriptors(pictures), self.cache.rgb)
+            made = list(self._composites(extractor, composer, logistic, len(pictures)))
+        count = held_out_count(len(made))
+        targets += [target for target, _ in made[count:]]
+        self.counts |= {"composites": len(made) - count, "composites_held_out": count}
+        say("vote net")
+        total = self.plan.epochs * len(targets)
+        with self._stage("training"), Progress(total, quiet=self.quiet) as progress:
+            net, self.losses = train(
+                targets,
+                self.cache.tokens,
+                seed=self.plan.seed,
+                epochs=self.plan.epochs,
+                device=self.discoverer.backbone.device,
+                advance=progress.advance,
+            )
+        return net, [known for _, known in made[:count]]
+
+    def _composites(
+        self, extractor: Extractor, composer: Composer, logistic: LogisticNet, photographs: int
+    ) -> Iterator[tuple[Target, Known]]:
+        count = self.plan.count_composites(photographs)
+        with Progress(count, quiet=self.quiet) as progress:
+            for index in range(count):
+                made = composer.make((self.plan.seed, index))
+                if made is not None:
+                    picture = extractor(Photograph(made.rgb), keep_rgb=False)
+                    target = composite_target(picture.key, made.owner, made.boxes, self._logit(logistic, picture))
+                    yield target, Known(picture, made.boxes)
+                progress.advance(failed=made is None)
+
+    def _logit(self, net: LogisticNet, picture: Picture) -> Map:
+        logit = read_tokens(net.cpu(), self.cache.tokens(picture.key)).logit
+        return np.asarray(logit.numpy().reshape(picture.frame.grid_hw))
+
+    def _descriptors(self, pictures: Sequence[Picture]) -> NDArray[np.float32]:
+        """Return one unit vector per picture ``(n, D)``: its mean token, the mean of all taken off."""
+        means = torch.stack([self.cache.tokens(each.key).float().mean(dim=(0, 1)) for each in pictures])
+        return torch.nn.functional.normalize(means - means.mean(dim=0), dim=1).numpy()
+
+    def _info(self, net: Net) -> HeadInfo:
+        discoverer = self.discoverer
+        return HeadInfo(
+            kind=self.plan.kind,
+            model=discoverer.weights.entry.name,
+            weights_sha256=discoverer.weights.sha256,
+            layer=discoverer.backbone.block_index(discoverer.layer),
+            dim=int(net.weight.numel() if isinstance(net, LogisticNet) else net.mean.numel()),
+            registers=discoverer.registers.identity,
+            net={} if isinstance(net, LogisticNet) else {"width": WIDTH, "dilations": list(DILATIONS)},
+            provenance={
+                "lostreg": __version__,
+                "precision": discoverer.precision,
+                "max_side": discoverer.input_settings.max_side,
+                "pad": discoverer.input_settings.pad,
+                **asdict(self.plan),
+                "counts": self.counts,
+                "held_out": self.held_out,
+            },
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what happened, JSON-ready."""
+        return {
+            "rounds": [asdict(each) for each in self.rounds],
+            "losses": [asdict(each) for each in self.losses],
+            "seconds": self.stages,
+            "threads": torch.get_num_threads(),
+            "device": str(self.discoverer.backbone.device),
+        }
+
+    def curves(self) -> tuple[dict[str, list[float]], str]:
+        """Return the lines of the loss picture, and what they are counted by."""
+        if self.plan.kind == "logistic":
+            return {
+                "loss": [each.loss for each in self.rounds],
+                "labels changed": [each.changed for each in self.rounds],
+            }, "round"
+        return {
+            "foreground": [each.foreground for each in self.losses],
+            "1 - IoU of boxes": [each.box for each in self.losses],
+            "quality": [each.quality for each in self.losses],
+        }, "epoch"
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        wall, processor = time.monotonic(), time.process_time()
+        yield
+        self.stages[name] = {
+            "wall": round(time.monotonic() - wall, 1),
+            "processor": round(time.process_time() - processor, 1),
+        }
+
+
+def check_enough(pictures: Sequence[Picture]) -> None:
+    """Refuse to fit on too little.
+
+    Raises:
+        UsageError: fewer than :data:`MIN_PICTURES` distinct pictures, or none in which something stands out.
+    """
+    if len(pictures) < MIN_PICTURES:
+        raise UsageError(
+            f"A head needs at least {MIN_PICTURES} distinct pictures, but there are {len(pictures)}; "
+            "for so few use `lostreg discover`, which needs no fit."
+        )
+    if not any(bool(picture.mask.any()) for picture in pictures):
+        raise UsageError(
+            f"Nothing stands out in any of these {len(pictures)} pictures, so there is nothing to fit a head on."
+        )
+
+
+def held_out_count(count: int) -> int:
+    """Return how many of so many are held out."""
+    return min(_MOST_HELD_OUT, count // HELD_OUT_SHARE)
+
+
+def split(pictures: Sequence[Picture], seed: int) -> tuple[list[Picture], list[Picture]]:
+    """Return the pictures to fit on and those held out, at least one, drawn by the seed and in their order."""
+    count = max(1, held_out_count(len(pictures)))
+    drawn = set(np.random.default_rng(seed).permutation(len(pictures))[:count].tolist())
+    kept = [picture for i, picture in enumerate(pictures) if i not in drawn]
+    return kept, [picture for i, picture in enumerate(pictures) if i in drawn]
