@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from lostreg.catalogue import ModelEntry
+from lostreg.engines import Engine, TorchEngine
 from lostreg.errors import ModelError, UsageError, WeightsError
 from lostreg.features import Features
 from lostreg.geometry import Frame
@@ -25,8 +26,6 @@ from lostreg.settings import Part, Precision, Projection
 from lostreg.tap import check_block, tapped
 from lostreg.weights.checkpoint import StateDict, read_state_dict
 
-_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
 
 class Backbone:
     """A Vision Transformer that turns a batch of equal-sized inputs into patch features.
@@ -34,17 +33,26 @@ class Backbone:
     Attributes:
         entry: the catalogue's entry.
         spec: patch size and normalisation.
+        engine: runs it, and says in which precision.
         prefix_tokens: how many tokens (CLS and trained registers) stand before the patches.
         suffix_tokens: how many tokens (a test-time register) stand behind them.
         registers: how many of both are registers.
         depth: number of blocks.
     """
 
-    def __init__(self, entry: ModelEntry, model: nn.Module, device: torch.device, precision: Precision) -> None:
+    def __init__(
+        self,
+        entry: ModelEntry,
+        model: nn.Module,
+        device: torch.device,
+        precision: Precision,
+        engine: Engine | None = None,
+    ) -> None:
         """Take a timm model with its weights already loaded; see :func:`load_backbone`."""
         self.entry = entry
         self.device = device
         self.precision = precision
+        self.engine: Engine = engine or TorchEngine(device, precision)
         vit: Any = model.eval().requires_grad_(False).to(device)
         self.model = vit
         self.prefix_tokens: int = vit.num_prefix_tokens
@@ -91,12 +99,8 @@ class Backbone:
             for i, frame in enumerate(frames)
         ]
 
-    @torch.inference_mode()
     def _run(self, inputs: torch.Tensor, parts: frozenset[Part], layer: int) -> dict[Part, torch.Tensor]:
-        inputs = inputs.to(self.device, non_blocking=True)
-        with autocast(self.device, self.precision):
-            outputs: dict[Part, torch.Tensor] = self._view(layer, parts).forward_features(inputs)  # type: ignore[operator]
-        return outputs
+        return self.engine.run(self._view(layer, parts), inputs)
 
     def block_index(self, layer: int) -> int:
         """Return a block's number counted from 0.
@@ -118,18 +122,13 @@ class Backbone:
         return self._views[key]
 
 
-def autocast(device: torch.device, precision: Precision) -> torch.autocast:
-    """Return the context in which a forward runs at a precision."""
-    dtype = _AUTOCAST.get(precision)
-    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
-
-
 def load_backbone(
     entry: ModelEntry,
     weights: Path,
     device: torch.device,
     precision: Precision,
     change: Callable[[nn.Module], nn.Module] | None = None,
+    engine: Engine | None = None,
 ) -> Backbone:
     """Build a model and load a file of weights into it, every tensor accounted for.
 
@@ -139,6 +138,7 @@ def load_backbone(
         device: where it runs.
         precision: of its forward.
         change: what is done to the loaded timm model before it is used, such as adding registers.
+        engine: runs it, at that precision; ``None`` for PyTorch.
 
     Raises:
         ModelError: not a plain timm ViT.
@@ -146,7 +146,7 @@ def load_backbone(
     """
     model = build_model(entry)
     load_weights(model, entry, read_state_dict(weights), weights.name)
-    return Backbone(entry, model if change is None else change(model), device, precision)
+    return Backbone(entry, model if change is None else change(model), device, precision, engine)
 
 
 def count_registers(model: nn.Module) -> int:

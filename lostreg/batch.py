@@ -154,7 +154,7 @@ def _forward(flow: _Flow, batch: list[_Prepared]) -> None:
     """Run the ViT on pictures of one grid and queue them for finishing; out of memory halves the batch."""
     started = time.perf_counter()
     try:
-        inputs = torch.stack([each.tensor for each in batch])
+        inputs = _stacked(batch, flow.discoverer.backbone.device)
         features = flow.discoverer.extract_batch(inputs, [each.frame for each in batch])
     except RuntimeError as error:
         if not _is_out_of_memory(error):
@@ -165,6 +165,14 @@ def _forward(flow: _Flow, batch: list[_Prepared]) -> None:
         each.ms["vit"] = round(_ms_since(started) / len(batch), 2)
     _finish_down_to(flow, _BATCHES_WAITING - 1)
     flow.finishing.append(flow.finisher.submit(_finish, flow, batch, features))
+
+
+def _stacked(batch: list[_Prepared], device: torch.device) -> torch.Tensor:
+    """Join the inputs of a batch, for a GPU in pinned memory, which it reads while it computes."""
+    if len(batch) == 1 and device.type != "cuda":
+        return batch[0].tensor[None]
+    shape = (len(batch), *batch[0].tensor.shape)
+    return torch.stack([each.tensor for each in batch], out=torch.empty(shape, pin_memory=device.type == "cuda"))
 
 
 def _forward_in_halves(flow: _Flow, batch: list[_Prepared]) -> None:

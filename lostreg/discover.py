@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from lostreg.backbone import Backbone, load_backbone
+from lostreg.engines import Engine, make_engine
 from lostreg.errors import ImageError, UsageError
 from lostreg.features import Features
 from lostreg.geometry import Frame
@@ -39,8 +40,8 @@ from lostreg.registers.views import choose_views, extract_over_views
 from lostreg.settings import (
     DEFAULT_MAX_SIDE,
     PARTS,
-    PRECISIONS,
     QUALITIES,
+    EngineName,
     InputSettings,
     MethodSettings,
     PadMode,
@@ -94,6 +95,7 @@ class Discoverer:
         layer: the block whose features are read, negative from the end.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         precision: of the ViT; ``auto`` is fp32. The graph is fp32 always.
+        engine: what runs the ViT, see :mod:`lostreg.engines`; ``auto`` is PyTorch.
         max_side: longest side the ViT sees; ``None`` keeps native size.
         pad: how the input reaches a multiple of the patch size.
         registers: ``native``, ``none``, ``test-time``, ``test-time:LIST.json`` or an adapter's ``FILE.safetensors``,
@@ -107,6 +109,7 @@ class Discoverer:
     Attributes:
         weights: the resolved weights: model entry, file, source, sha256.
         registers: what was done to the ViT's registers.
+        engine: runs the ViT, and knows the effective precision.
         backbone: the ViT.
         settings: the effective method settings, preset and overrides together.
 
@@ -133,6 +136,7 @@ class Discoverer:
         views: int = 1,
         head: str | Path | None = None,
         quality: Quality | None = None,
+        engine: EngineName = "auto",
         **overrides: Any,
     ) -> None:
         """Resolve the weights and build the ViT; everything that can be refused is refused here."""
@@ -143,17 +147,16 @@ class Discoverer:
             raise UsageError(f"--views must be at least 1, but it is {views}.")
         self.views = views
         target = choose_device(device)
-        if precision not in PRECISIONS:
-            raise UsageError(f"--precision must be one of {', '.join(PRECISIONS)}, but it is {precision!r}.")
+        self.engine: Engine = make_engine(engine, precision, target)
         overrides["method"] = choose_method(overrides.get("method"), head is not None, quality)
         get_method(with_overrides(MethodSettings(), **overrides).method)  # nonsense, before the weights are fetched
         self._head = read_head(Path(head)) if head is not None else None
         self.weights: Weights = resolve(model, Path(checkpoint) if checkpoint else None)
         self.settings = with_overrides(PRESETS[self.weights.entry.family].settings, **overrides)
-        self.precision: Precision = "fp32" if precision == "auto" else precision
+        self.precision: Precision = self.engine.precision
         self.registers: RegisterPlan = plan_registers(choice, self.weights)
         self.backbone: Backbone = load_backbone(
-            self.weights.entry, self.weights.path, target, self.precision, self.registers.change
+            self.weights.entry, self.weights.path, target, self.precision, self.registers.change, self.engine
         )
         if self._head is not None or self.settings.method == FITTED:
             self.fitted_head()
@@ -226,7 +229,7 @@ class Discoverer:
         return self.discover(self.extract(image, self.needs(settings)), **overrides)
 
     def identity(self, settings: MethodSettings | None = None, *, upright: bool = True) -> dict[str, Any]:
-        """Return what boxes depend on, JSON-ready: weights, registers, input rule, precision, method, head.
+        """Return what boxes depend on, JSON-ready: weights, registers, input rule, engine, precision, method, head.
 
         Args:
             settings: of the method; ``None`` for the discoverer's own.
@@ -240,6 +243,7 @@ class Discoverer:
             "weights_sha256": self.weights.sha256,
             **changed,
             "layer": self.layer,
+            "engine": self.engine.name,
             "precision": self.precision,
             "max_side": self.input_settings.max_side,
             "pad": self.input_settings.pad,

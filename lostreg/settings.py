@@ -32,6 +32,9 @@ Quality = Literal["fast", "best"]
 QUALITIES: tuple[Quality, ...] = get_args(Quality)
 """The model's preset, and the fitted head that ships for it."""
 
+EngineName = Literal["auto", "torch", "openvino"]
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+
 DEFAULT_MAX_SIDE = 640
 """VOC (500) and COCO (640) stay native; a ViT's cost grows with the square of the area above it."""
 

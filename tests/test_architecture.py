@@ -21,7 +21,7 @@ LAYERS = [
     ["errors", "settings", "files", "geometry", "regions", "progress", "signals", "data"],
     ["images", "features", "graph", "catalogue", "draw"],
     ["preprocess", "methods", "presets", "sources", "tap", "pos_embed", "weights", "heads"],
-    ["objects", "backbone", "annotations"],
+    ["objects", "engines", "backbone", "annotations"],
     ["registers"],
     ["discover", "datasets"],
     ["records"],

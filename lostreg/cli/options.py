@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from lostreg.errors import UsageError
 from lostreg.settings import (
     DEFAULT_MAX_SIDE,
+    ENGINES,
     PAD_MODES,
     PRECISIONS,
     PROJECTIONS,
@@ -27,7 +28,18 @@ if TYPE_CHECKING:
     from lostreg.datasets import Dataset
     from lostreg.discover import Discoverer
 
-MODEL_OPTIONS = ("model", "checkpoint", "registers", "layer", "device", "precision", "max_side", "pad", "views")
+MODEL_OPTIONS = (
+    "model",
+    "checkpoint",
+    "registers",
+    "layer",
+    "device",
+    "engine",
+    "precision",
+    "max_side",
+    "pad",
+    "views",
+)
 METHOD_OPTIONS = ("method", "feature", "offset", "k_patches", "objects", "attention_head")
 HEAD_OPTIONS = ("head", "quality")
 
@@ -78,6 +90,9 @@ def add_network_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGr
     group.add_argument("--model", metavar="NAME[@REVISION]", help="short name or timm id; see `lostreg models list`")
     group.add_argument("--checkpoint", type=Path, metavar="FILE", help="safetensors or .pth file of weights")
     group.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps (default auto)")
+    group.add_argument(
+        "--engine", choices=ENGINES, help="what runs the ViT: torch (default), or openvino, a faster extra for CPUs"
+    )
     group.add_argument("--precision", choices=PRECISIONS, help="of the ViT (default auto: fp32)")
     group.add_argument(
         "--max-side",

@@ -27,6 +27,7 @@ def map_maker(identity: dict[str, Any], registers: str | None = None) -> MapMake
         discoverer = Discoverer(
             identity["model"],
             layer=identity["layer"],
+            engine=identity["engine"],
             precision=identity["precision"],
             max_side=identity["max_side"],
             pad=identity["pad"],

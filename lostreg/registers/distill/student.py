@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from lostreg.backbone import Backbone, autocast
+from lostreg.backbone import Backbone
+from lostreg.engines.torch_engine import autocast
 from lostreg.registers.added import add_registers, random_registers, trainable
 from lostreg.registers.distill.loss import distance
 from lostreg.registers.distill.settings import (

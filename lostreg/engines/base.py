@@ -1,0 +1,33 @@
+"""What every engine takes and gives."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from lostreg.settings import Part, Precision
+
+
+class Engine(Protocol):
+    """Runs tapped ViTs; see :meth:`lostreg.backbone.Backbone.extract`."""
+
+    @property
+    def name(self) -> str:
+        """Its name, as in ``--engine``."""
+
+    @property
+    def precision(self) -> Precision:
+        """The precision of the forward."""
+
+    def run(self, view: nn.Module, inputs: torch.Tensor) -> dict[Part, torch.Tensor]:
+        """Run a ViT that was cut down to what is read of it.
+
+        Args:
+            view: a timm ViT whose last block is a :class:`~lostreg.tap.Tap`, on the engine's device, in fp32.
+            inputs: ``(B, 3, H, W)`` ``float32``, on the CPU or on the engine's device.
+
+        Returns:
+            What the tap yields.
+        """

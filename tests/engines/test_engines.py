@@ -1,0 +1,139 @@
+"""Engines: the same features whoever computes them, and a sentence where one cannot."""
+
+from __future__ import annotations
+
+import functools
+import sys
+
+import pytest
+import timm
+import torch
+
+from lostreg.backbone import Backbone
+from lostreg.catalogue import ModelEntry
+from lostreg.engines import make_engine, native_precisions
+from lostreg.engines.torch_engine import TorchEngine
+from lostreg.errors import ModelError, UsageError
+from lostreg.geometry import Frame
+from lostreg.registers.shift import add_test_time_register
+from lostreg.settings import PARTS
+
+CPU = torch.device("cpu")
+PATCH = 16
+
+
+@functools.cache
+def model(timm_id="vit_tiny_patch16_224"):
+    """Return a ViT of two blocks without trained weights."""
+    torch.manual_seed(0)
+    return timm.create_model(timm_id, depth=2, num_classes=0, dynamic_img_size=True)
+
+
+def features(engine, grid_hw, vit, count=2, parts=PARTS):
+    entry = ModelEntry("tiny", "vit_tiny_patch16_224", "other", "none")
+    rows, columns = grid_hw
+    frame = Frame((columns * PATCH, rows * PATCH), (columns * PATCH, rows * PATCH), grid_hw, PATCH)
+    inputs = torch.randn(count, 3, rows * PATCH, columns * PATCH, generator=torch.Generator().manual_seed(1))
+    backbone = Backbone(entry, vit, CPU, engine.precision, engine)
+    return lambda: backbone.extract(inputs, [frame] * count, frozenset(parts))
+
+
+def refused(name, precision="auto", device=CPU):
+    with pytest.raises(UsageError) as caught:
+        make_engine(name, precision, device)
+    return str(caught.value)
+
+
+def test_auto_is_torch_in_fp32():
+    engine = make_engine("auto", "auto", CPU)
+    assert (engine.name, engine.precision) == ("torch", "fp32")
+
+
+def test_what_cannot_be_had_is_said_with_the_next_best_choice(monkeypatch):
+    assert "must be one of auto, torch, openvino" in refused("onnx")
+    assert "must be one of auto, fp32" in refused("torch", "int8")
+    best = native_precisions(CPU)[-1]
+    assert refused("torch", "fp16").endswith(f"the next best choice is --precision {best}.")
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert f"pip install 'lostreg[openvino]'; the next best choice is --engine torch --precision {best}." in refused(
+        "openvino"
+    )
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    assert refused("torch", "bf16").endswith("the next best choice is --precision fp32.")
+    assert "runs on the CPU" in refused("openvino", "auto", torch.device("mps"))
+
+
+@pytest.mark.parametrize(("native", "best"), [(True, ("fp32", "fp16", "bf16")), (False, ("fp32", "fp16"))])
+def test_a_gpu_computes_in_bf16_only_where_it_is_native(native, best, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native or including_emulation)
+    assert native_precisions(torch.device("cuda")) == best
+
+
+@pytest.mark.skipif("bf16" not in native_precisions(CPU), reason="this CPU has no bf16")
+def test_autocast_gives_fp32_tensors_near_those_of_fp32():
+    exact = features(TorchEngine(CPU, "fp32"), (3, 4), model())()
+    short = features(TorchEngine(CPU, "bf16"), (3, 4), model())()
+    for name, values in exact[0].tokens.items():
+        assert short[0].tokens[name].dtype == torch.float32
+        assert 0 < float((short[0].tokens[name] - values).norm() / values.norm()) < 0.03
+
+
+@pytest.fixture
+def openvino_engine(tmp_path, monkeypatch):
+    pytest.importorskip("openvino")
+    monkeypatch.setenv("LOSTREG_CACHE", str(tmp_path))
+    return lambda precision="fp32": make_engine("openvino", precision, CPU)
+
+
+def test_openvino_gives_every_part_on_every_grid(openvino_engine, capfd):
+    engine = openvino_engine()
+    for grid_hw, count in (((3, 4), 2), ((7, 5), 1)):
+        exact = features(TorchEngine(CPU, "fp32"), grid_hw, model(), count)()
+        found = features(engine, grid_hw, model(), count)()
+        for one, other in zip(found, exact, strict=True):
+            torch.testing.assert_close(one.attention, other.attention, rtol=1e-3, atol=1e-5)
+            for part, values in other.tokens.items():
+                torch.testing.assert_close(one.tokens[part], values, rtol=1e-3, atol=1e-4)
+    assert "compiling" in capfd.readouterr().err
+
+
+def test_openvino_features_outlive_the_next_forward(openvino_engine):
+    extract = features(openvino_engine(), (3, 4), model(), parts={"k"})
+    first = extract()[0].tokens["k"]
+    kept = first.clone()
+    extract()
+    assert torch.equal(first, kept)
+
+
+def test_openvino_that_computes_something_else_is_refused(openvino_engine, monkeypatch):
+    from lostreg.engines import openvino_engine as module
+
+    right = module.CompiledBlocks.forward
+    monkeypatch.setattr(
+        module.CompiledBlocks,
+        "forward",
+        lambda self, tokens: {part: values * 1.2 for part, values in right(self, tokens).items()},
+    )
+    with pytest.raises(ModelError, match=r"OpenVINO's k differs from PyTorch's by 20 %.*use --engine torch"):
+        features(openvino_engine(), (3, 4), model(), parts={"k"})()
+
+
+def test_openvino_refuses_what_it_cannot_convert(openvino_engine):
+    with pytest.raises(ModelError, match=r"without rotary position embedding.*use --engine torch"):
+        features(openvino_engine(), (3, 4), model("vit_small_patch16_dinov3"), parts={"k"})()
+    changed = add_test_time_register(model(), {0: [5, 9]}, "tiny")
+    with pytest.raises(ModelError, match=r"cannot convert this ViT.*use --engine torch"):
+        features(openvino_engine(), (3, 4), changed, parts={"k"})()
+
+
+def test_openvino_bf16_is_near_fp32_or_refused(openvino_engine):
+    engine = openvino_engine()
+    if "bf16" not in engine.precisions():
+        assert "next best choice is --precision fp32" in refused("openvino", "bf16")
+        return
+    exact = features(engine, (6, 6), model(), parts={"k"})()[0].tokens["k"]
+    short = features(openvino_engine("bf16"), (6, 6), model(), parts={"k"})()[0].tokens["k"]
+    assert 0 < float((short - exact).norm() / exact.norm()) < 0.03
+    assert "next best choice is --precision bf16" in refused("openvino", "fp16")
