@@ -5,6 +5,7 @@ on the Gram matrix" whose value it does not give (arXiv 2309.16588, sec. 3.3); i
 queries and values, the last four layers and the bias (arXiv 2506.08010, Tab. 5). Both are measured here::
 
     python eval/table3.py --root VOCdevkit --split dev500 --output eval/results/table3-dev500
+    python eval/table3.py --root VOCdevkit --split trainval --models dinov2-l14 dinov2-l14-reg dinov2-l14+test-time ...
 
 - *As stated*: the paper's projection of the last layer, once as it is and once minus the image's mean feature. Nothing
   is chosen.
@@ -30,7 +31,7 @@ from tqdm import tqdm
 
 from lostreg import Discoverer
 from lostreg.catalogue import OFFLINE_MODEL, Family
-from lostreg.errors import WeightsError
+from lostreg.errors import ModelError, WeightsError
 from lostreg.evaluate import evaluate
 from lostreg.features import Features
 from lostreg.graph import off_diagonal_quantile
@@ -130,12 +131,19 @@ def stated_settings(family: Family) -> list[Setting]:
     return [Setting(-1, feature, "none"), Setting(-1, feature, "mean")]
 
 
-def measure_model(name: str, args: argparse.Namespace, photographs: PhotographList) -> dict[str, Any]:
-    """Return all figures of one model, or why its weights cannot be had."""
+def measure_model(spec: str, args: argparse.Namespace, photographs: PhotographList) -> dict[str, Any]:
+    """Return all figures of one model, or why its weights or its registers cannot be had.
+
+    Args:
+        spec: the model's name, perhaps with ``+`` and what ``--registers`` takes.
+        args: of the command line.
+        photographs: to find objects on.
+    """
+    name, _, registers = spec.partition("+")
     try:
-        discoverer = Discoverer(name, device=args.device)
-    except WeightsError as error:
-        return {"model": name, "not_measured": str(error)}
+        discoverer = Discoverer(name, device=args.device, registers=registers or None)
+    except (ModelError, WeightsError) as error:
+        return {"model": spec, "not_measured": str(error)}
     stated = stated_settings(discoverer.weights.entry.family)
     settings = list(
         dict.fromkeys([*stated, *(Setting(*each) for each in product(args.layers, FEATURES, args.offsets))])
@@ -145,7 +153,7 @@ def measure_model(name: str, args: argparse.Namespace, photographs: PhotographLi
     swept = best_of(hit, slice(None))
     chosen, scored = held_out(hit)
     return {
-        "model": name,
+        "model": spec,
         "weights_sha256": discoverer.weights.sha256,
         "stated": [{"setting": str(each), **figure(hit[each])} for each in stated],
         "swept": {"setting": str(swept), "settings_tried": len(settings), **figure(hit[swept])},
@@ -201,7 +209,7 @@ def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_list_options(parser)
-    parser.add_argument("--models", nargs="+", default=[OFFLINE_MODEL], metavar="NAME")
+    parser.add_argument("--models", nargs="+", default=[OFFLINE_MODEL], metavar="NAME[+REGISTERS]")
     parser.add_argument("--layers", nargs="+", type=int, default=LAYERS, metavar="INT")
     parser.add_argument("--offsets", nargs="+", default=OFFSETS, metavar="T")
     return parser.parse_args()

@@ -44,11 +44,22 @@ def test_a_list_becomes_a_table(data_root, tmp_path):
         (folder / name).symlink_to(real / name)
     names = (real / "ImageSets" / "Main" / "dev100.txt").read_text().split()[:3]
     (folder / "ImageSets" / "Main" / "three.txt").write_text("\n".join(names) + "\n")
-    options = ["--layers", "-1", "--offsets", "none", "mean", "g0.5", "--models", "dinov2-s14-imgfocus"]
+    options = [
+        "--layers",
+        "-1",
+        "--offsets",
+        "none",
+        "mean",
+        "g0.5",
+        "--models",
+        "dinov2-s14-imgfocus",
+        "dinov2-s14-imgfocus+native",
+    ]
     command = [sys.executable, str(EVAL / "table3.py"), "--root", str(folder), "--split", "three"]
     subprocess.run([*command, "--output", str(tmp_path / "table"), *options], check=True, capture_output=True)
     found = json.loads((tmp_path / "table.json").read_text())
-    (model,) = found["models"]
+    model, without_registers = found["models"]
+    assert without_registers.keys() == {"model", "not_measured"}
     assert [each["setting"] for each in model["stated"]] == ["k, layer -1, offset none", "k, layer -1, offset mean"]
     assert model["swept"]["settings_tried"] == len(model["all"]) == 9
     assert model["swept"]["hits"] == max(each["hits"] for each in model["all"])
