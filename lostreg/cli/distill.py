@@ -37,6 +37,7 @@ def add_parser(actions: Any) -> None:
     group.add_argument("--views", type=int, metavar="N", help="views of the teacher (default 8)")
     group.add_argument("--epochs", type=int, metavar="N", help="passes over the pictures (default 3)")
     group.add_argument("--batch-size", type=int, metavar="N", help="pictures per step (default 8)")
+    group.add_argument("--learning-rate", type=float, metavar="R", help="at its highest (default 2e-5)")
     group.add_argument("--seed", type=int, metavar="N", help="of the registers and of the order (default 0)")
     group.add_argument(
         "--targets",
@@ -98,6 +99,7 @@ def _settings(args: argparse.Namespace) -> DistillSettings:
         "views": args.views,
         "epochs": args.epochs,
         "batch_size": args.batch_size,
+        "learning_rate": args.learning_rate,
         "seed": args.seed,
         "targets": None if args.targets is None else tuple(args.targets.split(",")),
     }

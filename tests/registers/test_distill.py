@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,6 @@ from lostreg.registers.added import trainable
 from lostreg.registers.distill import Distillation, DistillSettings, distill, run
 from lostreg.registers.distill.curve import draw_losses
 from lostreg.registers.distill.loss import attention_distance, distance, token_distance
-from lostreg.registers.distill.settings import FINAL_LEARNING_RATE, LEARNING_RATE
 from lostreg.registers.distill.student import Lesson, Student, learning_rate
 from lostreg.registers.distill.teacher import Teacher
 from lostreg.registers.views import choose_views, extract_over_views
@@ -75,13 +75,13 @@ def test_the_distances_of_the_parts_are_added():
 
 
 def test_the_rate_rises_over_a_tenth_of_the_steps_and_then_falls_twentyfold():
-    rates = [learning_rate(step, 100) for step in range(100)]
-    assert rates[0] == pytest.approx(LEARNING_RATE / 10)
-    assert max(rates) == rates[9] <= LEARNING_RATE
-    assert rates[99] == pytest.approx(FINAL_LEARNING_RATE)
+    rates = [learning_rate(step, 100, 1e-4) for step in range(100)]
+    assert rates[0] == pytest.approx(1e-5)
+    assert max(rates) == rates[9] <= 1e-4
+    assert rates[99] == pytest.approx(5e-6)
     ratios = [rates[step + 1] / rates[step] for step in range(10, 99)]
     assert ratios == pytest.approx([20 ** (-1 / 99)] * 89)
-    assert learning_rate(0, 1) == LEARNING_RATE
+    assert learning_rate(0, 1, 1e-4) == 1e-4
 
 
 def test_the_teacher_answers_with_the_mean_over_views_and_remembers(tmp_path, items):
@@ -144,10 +144,10 @@ def test_a_step_moves_what_trains_and_nothing_else(tmp_path, items):
 
 
 def test_one_seed_gives_one_adapter_and_the_loss_falls(tmp_path, items):
-    settings = DistillSettings(registers=2, views=2, epochs=12, batch_size=2)
+    settings = replace(SETTINGS, epochs=12, learning_rate=1e-4)
     facts = distill(plan(tmp_path / "one", items, settings))
     distill(plan(tmp_path / "again", items, settings))
-    distill(plan(tmp_path / "other", items, DistillSettings(2, 2, 12, 2, seed=1)))
+    distill(plan(tmp_path / "other", items, replace(settings, seed=1)))
     one, again, other = (tensors(tmp_path / name) for name in ("one", "again", "other"))
     assert all(torch.equal(one[name], again[name]) for name in one)
     assert not torch.equal(one["reg_token"], other["reg_token"])
@@ -209,7 +209,7 @@ def test_a_complete_run_is_not_run_again(tmp_path, items):
 def test_other_settings_are_refused_in_the_same_folder(tmp_path, items):
     distill(plan(tmp_path / "run", items, stopped=lambda: True))
     with pytest.raises(RunError, match=r"was made with another seed \(0, now 1\)"):
-        distill(plan(tmp_path / "run", items, DistillSettings(2, 2, 3, 2, seed=1)))
+        distill(plan(tmp_path / "run", items, replace(SETTINGS, seed=1)))
     with pytest.raises(RunError, match="was made with another listed"):
         distill(plan(tmp_path / "run", items[:2]))
     (tmp_path / "run" / "distill.json").write_text("[]")
@@ -262,6 +262,8 @@ def test_a_training_that_diverges_says_so(tmp_path, items, monkeypatch):
         ({"views": 0}, "--views must be"),
         ({"epochs": 0}, "--epochs must be"),
         ({"batch_size": 0}, "--batch-size must be"),
+        ({"learning_rate": 0.0}, "--learning-rate must be above 0 and below 1, but it is 0.0"),
+        ({"learning_rate": float("nan")}, "--learning-rate must be"),
         ({"targets": ("x", "y")}, "--targets must be among q, k, v, x, attention, but it is 'y'|k, q, v, x, attention"),
         ({"targets": ()}, "it is empty"),
     ],

@@ -11,13 +11,7 @@ from lostreg.backbone import Backbone
 from lostreg.engines.torch_engine import autocast
 from lostreg.registers.added import add_registers, random_registers, trainable
 from lostreg.registers.distill.loss import distance
-from lostreg.registers.distill.settings import (
-    FINAL_LEARNING_RATE,
-    LEARNING_RATE,
-    WARM_UP,
-    WEIGHT_DECAY,
-    DistillSettings,
-)
+from lostreg.registers.distill.settings import FALL, WARM_UP, WEIGHT_DECAY, DistillSettings
 from lostreg.settings import Part
 from lostreg.tap import tapped
 
@@ -51,6 +45,7 @@ class Student:
         self.backbone = backbone
         self.steps = steps
         self.step_number = 0
+        self._highest_rate = settings.learning_rate
         registers = random_registers(settings.registers, backbone.model.embed_dim, settings.seed)
         self.model = add_registers(backbone.model, registers.to(backbone.device), backbone.entry.name)
         self.trained = trainable(self.model)
@@ -58,12 +53,12 @@ class Student:
             values.requires_grad_(True)
         self._first_patch: int = self.model.num_prefix_tokens
         self._reader = tapped(self.model, backbone.depth - 1, frozenset(settings.targets), self._first_patch)
-        self._optimiser = torch.optim.AdamW(self.trained.values(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+        self._optimiser = torch.optim.AdamW(self.trained.values(), lr=settings.learning_rate, weight_decay=WEIGHT_DECAY)
 
     def learn(self, lessons: list[Lesson]) -> float:
         """Take one step on some pictures, of any sizes, and return their mean loss before it."""
         for parameters in self._optimiser.param_groups:
-            parameters["lr"] = learning_rate(self.step_number, self.steps)
+            parameters["lr"] = learning_rate(self.step_number, self.steps, self._highest_rate)
         self._optimiser.zero_grad()
         total = 0.0
         for group in _by_size(lessons):
@@ -104,11 +99,10 @@ class Student:
         }
 
 
-def learning_rate(step: int, steps: int) -> float:
+def learning_rate(step: int, steps: int, highest: float) -> float:
     """Return the rate of a step, from 0: rising linearly over the first tenth, falling exponentially to the last."""
     rise = min(1.0, (step + 1) / (WARM_UP * steps))
-    fall = (FINAL_LEARNING_RATE / LEARNING_RATE) ** (step / max(1, steps - 1))
-    return LEARNING_RATE * rise * float(fall)
+    return highest * rise * float(FALL ** (step / max(1, steps - 1)))
 
 
 def _by_size(lessons: list[Lesson]) -> list[list[Lesson]]:
