@@ -19,7 +19,7 @@ MODULES = {
 # From pure to applied; a module imports from its own line and from those above it only.
 LAYERS = [
     ["errors", "settings", "files", "geometry", "regions", "progress", "signals", "data"],
-    ["images", "features", "graph", "catalogue", "draw"],
+    ["images", "features", "graph", "catalogue", "draw", "chart"],
     ["preprocess", "methods", "presets", "sources", "tap", "pos_embed", "weights", "heads"],
     ["objects", "engines", "backbone", "annotations"],
     ["registers"],

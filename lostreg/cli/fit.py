@@ -110,8 +110,8 @@ def _fail(item: ImageItem, error: ImageError | FeatureError) -> None:
 
 def _write(folder: Path, content: bytes, fit: Fit, report: dict[str, Any]) -> None:
     """Write the head last, so that where it is, the rest is too."""
+    from lostreg.chart import loss_chart
     from lostreg.files import write_text_whole, written_whole
-    from lostreg.fit.chart import loss_chart
 
     try:
         write_text_whole(folder / REPORT, json.dumps(report, indent=1) + "\n")

@@ -7,8 +7,8 @@ import pytest
 import torch
 from fit_by_hand import picture_of
 
+from lostreg.chart import loss_chart
 from lostreg.errors import UsageError
-from lostreg.fit.chart import loss_chart
 from lostreg.fit.holdout import Known, consensus_box, head_box, held_out_report
 from lostreg.fit.plan import FitPlan, check_enough, split
 from lostreg.heads.nets import LogisticNet

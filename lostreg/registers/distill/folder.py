@@ -20,12 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 
+from lostreg.chart import loss_chart
 from lostreg.errors import RunError
 from lostreg.files import sha256_of, write_text_whole, written_whole
 from lostreg.registers.adapter import Adapter, write_adapter
-from lostreg.registers.distill.curve import draw_losses
 from lostreg.registers.distill.student import Student
 
 FORMAT = 1
@@ -112,9 +111,8 @@ class DistillFolder:
         """Write the results, and remove what was only needed on the way."""
         with self._writing():
             write_adapter(self.path / ADAPTER, adapter)
-            losses = self.facts["losses"]
             with written_whole(self.path / CURVE) as temporary:
-                Image.fromarray(draw_losses(losses, len(losses) // epochs)).save(temporary, format="PNG")
+                temporary.write_bytes(loss_chart(_lines(self.facts["losses"], epochs), "step"))
         written = self.path / ADAPTER
         size, digest = written.stat().st_size, sha256_of(written)
         self.say(state="complete", adapter={"file": ADAPTER, "bytes": size, "sha256": digest})
@@ -148,3 +146,9 @@ class DistillFolder:
             yield
         except OSError as error:
             raise RunError(f"Cannot write to {self.path}: {error.strerror or error}; free some space.") from error
+
+
+def _lines(losses: list[float], epochs: int) -> dict[str, list[float]]:
+    size = len(losses) // epochs
+    means = [sum(losses[start : start + size]) / size for start in range(0, len(losses), size)]
+    return {"loss": losses, "mean of the epoch": [mean for mean in means for _ in range(size)]}

@@ -1,4 +1,4 @@
-"""The picture of the losses: lines over epochs or rounds, drawn with Pillow."""
+"""The picture of the losses of a training: lines over steps, epochs or rounds, drawn with Pillow."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 24, 46, 52
 _GRID = (222, 222, 222)
 _COLOURS = ((0, 114, 178), (213, 94, 0), (0, 158, 115))
 """Of Okabe and Ito (2008), those that stand out of white."""
+_DOTS_UP_TO = 50
 
 
 def loss_chart(lines: Mapping[str, Sequence[float]], across: str) -> bytes:
@@ -43,7 +44,7 @@ def loss_chart(lines: Mapping[str, Sequence[float]], across: str) -> bytes:
     for colour, (name, values) in zip(_COLOURS, lines.items(), strict=False):
         points = [at(index, value) for index, value in enumerate(values)]
         draw.line(points, fill=colour, width=3, joint="curve")
-        for x, y in points:
+        for x, y in points if count <= _DOTS_UP_TO else ():
             draw.ellipse((x - 4, y - 4, x + 4, y + 4), fill=colour)
         label = f"{name} {values[-1]:.3f}"
         draw.text((left, 14), label, fill=colour, font=font)
