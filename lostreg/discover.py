@@ -13,6 +13,7 @@ other setting::
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -252,6 +253,19 @@ class Discoverer:
             **effective.to_json(),
             **head,
         }
+
+    def with_engine(self, engine: EngineName, precision: Precision = "auto") -> Discoverer:
+        """Return the same model run by another engine; weights are shared.
+
+        Raises:
+            UsageError: the engine or the precision cannot be had here.
+        """
+        other = copy.copy(self)
+        vit = self.backbone
+        other.engine = make_engine(engine, precision, vit.device)
+        other.precision = other.engine.precision
+        other.backbone = Backbone(vit.entry, vit.model, vit.device, other.precision, other.engine)
+        return other
 
     @staticmethod
     def needs(settings: MethodSettings) -> frozenset[Part]:

@@ -28,7 +28,7 @@ LAYERS = [
     ["runfolder", "batch"],
     ["overlays", "merge", "predictions", "published", "metrics"],
     ["evaluate", "export", "fit"],
-    ["report", "demo"],
+    ["report", "demo", "bench"],
     ["cli", "__main__"],
 ]
 MATHS = ["settings", "geometry", "regions", "features", "graph", "methods", "objects"]

@@ -9,10 +9,10 @@ import traceback
 from collections.abc import Sequence
 
 from lostreg import __version__
-from lostreg.cli import demo, discover, doctor, evaluate, export, fit, merge, models, registers, report
+from lostreg.cli import bench, demo, discover, doctor, evaluate, export, fit, merge, models, registers, report
 from lostreg.errors import LostregError
 
-COMMANDS = (discover, fit, evaluate, export, report, merge, models, registers, doctor, demo)
+COMMANDS = (discover, fit, evaluate, export, report, merge, models, registers, bench, doctor, demo)
 """Each has ``add_parser(commands)``, and sets ``run``: a function of the parsed arguments to an exit code."""
 
 

@@ -1,0 +1,93 @@
+"""Time and memory of LOST's graph and box against the number of patches, to 4096 x 4096 pixels at patch 14.
+
+Each size runs in a process of its own, so that its peak memory is its own. Features are random, 384 wide: the cost of
+the graph does not depend on what they hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import torch
+from common import RESULTS, write
+
+from lostreg.bench.machine import peak_memory_mb
+from lostreg.discover import on_photograph
+from lostreg.features import Features
+from lostreg.geometry import Frame
+from lostreg.objects import find_objects
+from lostreg.settings import MethodSettings
+
+SIDES = (16, 32, 64, 128, 180, 256, 293)
+"""Patches along one side; 293 x 14 pixels is 4102."""
+
+
+def measure_one(side: int, method: str, repeats: int) -> dict[str, float]:
+    """Return seconds and peak memory of one size."""
+    generator = torch.Generator().manual_seed(0)
+    pixels = (14 * side, 14 * side)
+    features = Features(
+        Frame(pixels, pixels, (side, side), 14), {"k": torch.randn(side * side, 384, generator=generator)}
+    )
+    before = peak_memory_mb(torch.device("cpu"))["resident"]
+    settings, seconds = MethodSettings(method, feature="k"), []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        on_photograph(find_objects(features, settings), features.frame, settings)
+        seconds.append(time.perf_counter() - started)
+    return {
+        "patches": side * side,
+        "seconds": round(float(np.median(seconds)), 5),
+        "p10": round(float(np.percentile(seconds, 10)), 5),
+        "p90": round(float(np.percentile(seconds, 90)), 5),
+        "runs": repeats,
+        "features_mb": round(features.tokens["k"].nbytes / 1e6, 1),
+        "peak_mb": peak_memory_mb(torch.device("cpu"))["resident"],
+        "peak_before_mb": before,
+    }
+
+
+def plot(rows: list[dict[str, float]]) -> None:
+    """Draw time and memory against the number of patches, ``results/graph-growth.png``."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    patches = np.array([row["patches"] for row in rows])
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    left.loglog(patches, [row["seconds"] for row in rows], "o-")
+    left.set(xlabel="patches N", ylabel="seconds: graph and box", title="time")
+    right.loglog(patches, [row["peak_mb"] for row in rows], "o-", label="peak of the process")
+    right.loglog(patches, patches**2 * 4 / 1e6, "--", label="an N x N matrix in fp32")
+    right.axhline(2000, color="grey", linewidth=0.8)
+    right.set(xlabel="patches N", ylabel="MB", title="memory")
+    right.legend()
+    figure.savefig(RESULTS / "graph-growth.png", dpi=110)
+
+
+def main() -> None:
+    """Measure every size and write ``results/graph-growth.json`` and ``.png``."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--method", default="lost")
+    parser.add_argument("--side", type=int, help="measure only this size and print it")
+    args = parser.parse_args()
+    if args.side:
+        print(json.dumps(measure_one(args.side, args.method, 5 if args.side <= 128 else 1)))
+        return
+    rows = []
+    for side in SIDES:
+        command = [sys.executable, __file__, "--side", str(side), "--method", args.method]
+        rows.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+        print(rows[-1], file=sys.stderr, flush=True)
+    write("graph-growth", {"method": args.method, "width": 384, "rows": rows})
+    plot(rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,242 @@
+"""Measure every stage of a discovery, and the whole, for each engine and precision."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from lostreg.batch import BatchPlan, run_batch
+from lostreg.bench.baseline import published_box
+from lostreg.bench.clock import alternate, ratios
+from lostreg.bench.machine import machine, peak_memory_mb, product_peaks, synchronise
+from lostreg.discover import Discoverer, on_photograph
+from lostreg.errors import UsageError
+from lostreg.images import read_photograph
+from lostreg.objects import find_objects
+from lostreg.records import record_of
+from lostreg.runfolder import RunFolder
+from lostreg.settings import EngineName, Precision
+from lostreg.sources import ImageItem
+
+TEST_PICTURE_WH = (500, 375)
+"""The commonest size of VOC2007."""
+
+VARIANTS: tuple[tuple[EngineName, Precision], ...] = (
+    ("torch", "fp32"),
+    ("torch", "bf16"),
+    ("torch", "fp16"),
+    ("openvino", "fp32"),
+    ("openvino", "bf16"),
+)
+
+
+@dataclass(frozen=True)
+class BenchPlan:
+    """What is measured.
+
+    Attributes:
+        pictures: files of photographs; none means a test picture of :data:`TEST_PICTURE_WH`.
+        engine: the only engine; ``None`` for all that work here.
+        precision: the only precision; ``None`` for all that work here.
+        batch_sizes: pictures per forward, for the ViT alone.
+        rounds: how often everything is run, in alternation.
+        against_published: also time the published procedure, end to end.
+    """
+
+    pictures: tuple[Path, ...] = ()
+    engine: EngineName | None = None
+    precision: Precision | None = None
+    batch_sizes: tuple[int, ...] = (1,)
+    rounds: int = 5
+    against_published: bool = False
+
+
+def measure(discoverer: Discoverer, plan: BenchPlan, say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
+    """Measure, and return the figures JSON-ready.
+
+    Args:
+        discoverer: its model, method and input rule are measured; its own engine and precision do not matter.
+        plan: what to measure.
+        say: told what is being done, one line at a time.
+
+    Raises:
+        UsageError: nothing of what is asked for works here.
+        ImageError: a picture cannot be read.
+    """
+    variants = _runners(discoverer, plan)
+    with tempfile.TemporaryDirectory(prefix="lostreg-bench-") as folder:
+        pictures = list(plan.pictures) or [write_test_picture(Path(folder) / "test.jpg")]
+        device = discoverer.backbone.device
+        say("the machine's matrix products")
+        peaks = product_peaks(device)
+        say(f"the ViT: {', '.join(variants)}")
+        vit = [row for batch in plan.batch_sizes for row in _vit_rows(variants, pictures[0], batch, plan.rounds, peaks)]
+        say("the other stages")
+        stages = _stages(discoverer, pictures[0], plan.rounds)
+        say("end to end")
+        whole = _end_to_end(discoverer, variants, pictures, plan, Path(folder))
+    return {
+        "machine": machine(device),
+        "model": discoverer.weights.entry.name,
+        "method": discoverer.settings.method,
+        "pictures": len(pictures),
+        "peak_gflops": {precision: round(rate, 1) for precision, rate in peaks.items()},
+        "vit": vit,
+        "stages": stages,
+        "end_to_end": whole,
+        "peak_memory_mb": peak_memory_mb(device),
+    }
+
+
+def write_test_picture(path: Path) -> Path:
+    """Write a JPEG of :data:`TEST_PICTURE_WH`: a bright disc on a noisy ground."""
+    width, height = TEST_PICTURE_WH
+    ground = np.random.default_rng(0).integers(40, 110, size=(height, width, 3), dtype=np.uint8)
+    image = Image.fromarray(ground)
+    ImageDraw.Draw(image).ellipse((180, 90, 360, 270), fill=(230, 190, 60))
+    image.save(path, quality=85)
+    return path
+
+
+def count_gflop(discoverer: Discoverer, inputs: torch.Tensor, frames: list[Any]) -> float:
+    """Return the multiplications and additions of one forward's matrix products, in 10^9."""
+    # fused attention is not counted on every device, its plain form is
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        discoverer.extract_batch(inputs, frames)
+    return float(counter.get_total_flops()) / 1e9
+
+
+def _runners(discoverer: Discoverer, plan: BenchPlan) -> dict[str, Discoverer]:
+    """Return the discoverer on every engine and precision asked for; what does not work here is left out."""
+    runners: dict[str, Discoverer] = {}
+    refusal = UsageError(f"There is nothing to measure: no {plan.engine} in {plan.precision}.")
+    for engine, precision in VARIANTS:
+        if plan.engine in (None, engine) and plan.precision in (None, precision):
+            try:
+                runners[f"{engine} {precision}"] = discoverer.with_engine(engine, precision)
+            except UsageError as error:
+                refusal = error
+    if not runners:
+        raise refusal
+    return runners
+
+
+def _vit_rows(
+    variants: dict[str, Discoverer], picture: Path, batch: int, rounds: int, peaks: dict[Precision, float]
+) -> list[dict[str, Any]]:
+    some = next(iter(variants.values()))
+    tensor, frame = some.prepare(read_photograph(picture))
+    inputs, frames = tensor.repeat(batch, 1, 1, 1), [frame] * batch
+    reference = some.with_engine("torch", "fp32")
+    gflop = count_gflop(reference, inputs[:1], frames[:1])
+
+    def forward(runner: Discoverer) -> Callable[[], None]:
+        def run() -> None:
+            runner.extract_batch(inputs, frames)
+            synchronise(runner.backbone.device)
+
+        return run
+
+    timings = alternate({name: forward(runner) for name, runner in variants.items()}, rounds)
+    rows = []
+    for name, runner in variants.items():
+        rate = batch * gflop / timings[name].median
+        rows.append(
+            {
+                "engine": runner.engine.name,
+                "precision": runner.precision,
+                "batch": batch,
+                "grid_hw": list(frame.grid_hw),
+                "gflop": round(gflop, 2),
+                **timings[name].to_json(per=batch),
+                "gflops": round(rate, 1),
+                "share_of_peak": round(rate / peaks[runner.precision], 3),
+            }
+        )
+    return rows
+
+
+def _stages(discoverer: Discoverer, picture: Path, rounds: int) -> dict[str, Any]:
+    """Time everything but the ViT on one picture, on one thread of the pipeline each."""
+    photograph = read_photograph(picture)
+    tensor, frame = discoverer.prepare(photograph)
+    (features,) = discoverer.extract_batch(tensor[None], [frame])
+    found = find_objects(features, discoverer.settings)
+    discovery = on_photograph(found, frame, discoverer.settings)
+    tasks: dict[str, Callable[[], object]] = {
+        "decode": lambda: read_photograph(picture),
+        "preprocess": lambda: discoverer.prepare(photograph),
+        "graph": lambda: find_objects(features, discoverer.settings),
+        "box": lambda: on_photograph(found, frame, discoverer.settings),
+        "write": lambda: record_of(discovery, key="a", path="a", settings="").to_line(),
+    }
+    return {name: timing.to_json() for name, timing in alternate(tasks, 10 * rounds).items()}
+
+
+def _end_to_end(
+    discoverer: Discoverer, variants: dict[str, Discoverer], pictures: list[Path], plan: BenchPlan, folder: Path
+) -> dict[str, Any]:
+    """Run the pipeline over the pictures with every variant, from files to a run folder."""
+    repeats = max(1, 4 // len(pictures))  # so that decoding can run ahead
+    files = pictures * repeats
+    shares: dict[str, list[float]] = {name: [] for name in variants}
+    numbers = itertools.count()
+
+    def pipeline(name: str) -> Callable[[], None]:
+        def run() -> None:
+            spent = run_pipeline(variants[name], files, folder / str(next(numbers)))
+            shares[name].append(spent)
+
+        return run
+
+    tasks: dict[str, Callable[[], object]] = {name: pipeline(name) for name in variants}
+    if plan.against_published:
+        tasks["published"] = lambda: [published_box(discoverer.backbone, path) for path in files]
+    timings = alternate(tasks, plan.rounds)
+    rows: dict[str, Any] = {}
+    for name, timing in timings.items():
+        rows[name] = {"images_per_second": round(len(files) / timing.median, 3), **timing.to_json(per=len(files))}
+        if name in shares:
+            rows[name]["not_vit_share"] = round(float(np.median(shares[name][1:])), 4)
+        if plan.against_published and name != "published":
+            rows[name]["times_published"] = ratios(timings["published"], timing)
+    return rows
+
+
+def run_pipeline(discoverer: Discoverer, files: Sequence[Path], run: Path, batch_size: int = 1) -> float:
+    """Discover in files into a new run folder; return the share of the time that the ViT was not running."""
+    items = [ImageItem(f"{number}/{path.name}", str(path), path) for number, path in enumerate(files)]
+    started = time.perf_counter()
+    with RunFolder(run, {}) as results:
+        collected = _Collected(results)
+        run_batch(discoverer, items, collected, BatchPlan("bench", batch_size=batch_size, upright=False))
+    return 1 - collected.vit_ms / 1000 / (time.perf_counter() - started)
+
+
+class _Collected:
+    """Writes records into a run folder and adds up the time of the ViT."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self.vit_ms = 0.0
+
+    def add(self, record: Any) -> None:
+        """Take a record."""
+        self.vit_ms += record.ms["vit"]
+        self.folder.add(record)
+
+    def fail(self, key: str, path: str, reason: str, sentence: str) -> None:
+        """Say that a picture could not be measured."""
+        print(f"lostreg: {reason}: {sentence}", file=sys.stderr)

@@ -1,0 +1,131 @@
+"""lostreg bench: honest clocks, the published procedure as published, figures that hang together."""
+
+from __future__ import annotations
+
+import functools
+import json
+
+import numpy as np
+import pytest
+import timm
+import torch
+from lost_by_hand import lost_by_hand
+from support import stub_discoverer
+
+from lostreg import cli
+from lostreg.backbone import Backbone
+from lostreg.bench import BenchPlan, Timing, alternate, measure, to_text
+from lostreg.bench.baseline import published_box
+from lostreg.bench.clock import ratios
+from lostreg.bench.machine import product_peaks
+from lostreg.bench.stages import write_test_picture
+from lostreg.catalogue import ModelEntry
+from lostreg.engines import make_engine
+from lostreg.errors import UsageError
+from lostreg.images import read_photograph
+
+CPU = torch.device("cpu")
+
+
+class _Weights:
+    entry = ModelEntry("tiny", "vit_tiny_patch16_224", "other", "none")
+
+
+@functools.cache
+def tiny():
+    """Return a discoverer with a ViT of two blocks without trained weights."""
+    torch.manual_seed(0)
+    model = timm.create_model("vit_tiny_patch16_224", depth=2, num_classes=0, dynamic_img_size=True)
+    made = stub_discoverer()
+    made.weights, made.engine = _Weights(), make_engine("torch", "fp32", CPU)
+    made.precision = made.engine.precision
+    made.backbone = Backbone(_Weights.entry, model, CPU, made.precision, made.engine)
+    return made
+
+
+@pytest.fixture
+def small_peaks(monkeypatch):
+    """Measure peaks on small matrices, which is quicker and good enough here."""
+    monkeypatch.setattr("lostreg.bench.stages.product_peaks", functools.partial(product_peaks, side=256, rounds=2))
+
+
+def test_tasks_alternate_after_a_warm_up():
+    ran = []
+    timings = alternate({"a": lambda: ran.append("a"), "b": lambda: ran.append("b")}, 3)
+    assert "".join(ran) == "abababab"
+    assert {name: len(timing.seconds) for name, timing in timings.items()} == {"a": 3, "b": 3}
+
+
+def test_medians_spread_and_ratios_equal_those_worked_out_by_hand():
+    timing = Timing((0.001, 0.002, 0.003, 0.004, 0.010))
+    assert timing.to_json() == {"median_ms": 3.0, "p10_ms": 1.4, "p90_ms": 7.6, "runs": 5}
+    assert timing.to_json(per=2)["median_ms"] == 1.5
+    # a slow second round meets both, so the ratio of rounds does not see it
+    assert ratios(Timing((4.0, 40.0, 4.0)), Timing((2.0, 20.0, 1.0)))["median"] == 2.0
+
+
+def test_the_published_procedure_is_lost_on_keys(tmp_path):
+    discoverer, path = tiny(), write_test_picture(tmp_path / "a.jpg")
+    tensor, frame = discoverer.prepare(read_photograph(path))
+    (features,) = discoverer.extract_batch(tensor[None], [frame], {"k"})
+    (x0, y0, x1, y1), _, _ = lost_by_hand(features.tokens["k"].numpy(), frame.grid_hw)
+    assert published_box(discoverer.backbone, path) == (16 * x0, 16 * y0, 16 * x1, 16 * y1)
+
+
+def test_peaks_are_those_of_the_precisions_that_are_native():
+    peaks = product_peaks(CPU, side=128, rounds=2)
+    assert set(peaks) <= {"fp32", "bf16"}
+    assert all(rate > 0 for rate in peaks.values())
+
+
+def test_figures_hang_together(tmp_path, small_peaks):
+    pictures = (write_test_picture(tmp_path / "a.jpg"),)
+    plan = BenchPlan(pictures, "torch", "fp32", batch_sizes=(1, 2), rounds=2, against_published=True)
+    said = []
+    found = json.loads(json.dumps(measure(tiny(), plan, said.append)))
+    assert [row["batch"] for row in found["vit"]] == [1, 2]
+    peak = found["peak_gflops"]["fp32"]
+    for row in found["vit"]:
+        assert row["grid_hw"] == [24, 32]
+        assert row["gflops"] == pytest.approx(1000 * row["gflop"] / row["median_ms"], rel=0.02)
+        assert row["share_of_peak"] == pytest.approx(row["gflops"] / peak, rel=0.02)
+    tokens, width = 24 * 32 + 1, 192
+    block = 2 * tokens * 12 * width**2 + 4 * tokens**2 * width  # projections and MLP, and the two attention products
+    embedding, keys = 2 * (tokens - 1) * 3 * 16**2 * width, 2 * tokens * width**2
+    assert found["vit"][0]["gflop"] == pytest.approx((block + embedding + keys) / 1e9, rel=0.01)
+    assert list(found["stages"]) == ["decode", "preprocess", "graph", "box", "write"]
+    whole = found["end_to_end"]
+    assert set(whole) == {"torch fp32", "published"}
+    assert whole["torch fp32"]["images_per_second"] == pytest.approx(1000 / whole["torch fp32"]["median_ms"], rel=0.02)
+    assert 0 < whole["torch fp32"]["not_vit_share"] < 1
+    assert whole["torch fp32"]["times_published"]["pairs"] == 2
+    assert found["peak_memory_mb"]["resident"] > 50
+    text = to_text(found)
+    assert "published" in text
+    assert f"{found['vit'][0]['median_ms']:.2f}" in text
+    assert said
+
+
+def test_what_does_not_work_here_is_left_out_and_refused_if_nothing_is_left():
+    with pytest.raises(UsageError, match="next best choice is --precision"):
+        measure(tiny(), BenchPlan(engine="torch", precision="fp16"))
+
+
+def test_the_command_prints_json_and_refuses_nonsense(tmp_path, monkeypatch, capsys, small_peaks):
+    monkeypatch.setattr("lostreg.cli.bench.discoverer_from", lambda args: tiny())
+    picture = write_test_picture(tmp_path / "a.jpg")
+    given = ["bench", str(picture), "--engine", "torch", "--precision", "fp32", "--rounds", "1", "--json", "--quiet"]
+    assert cli.main(given) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["versions"]["torch"]
+    assert printed.err == ""
+    for wrong in (["--rounds", "0"], ["--batch-sizes", "1", "0"], [str(tmp_path / "none")]):
+        assert cli.main(["bench", *wrong]) in {2, 3}
+    (tmp_path / "a.tar").write_bytes(b"")
+    assert cli.main(["bench", str(tmp_path / "a.tar")]) == 2
+
+
+def test_the_made_up_picture_is_of_vocs_size(tmp_path):
+    rgb = read_photograph(write_test_picture(tmp_path / "a.jpg")).rgb
+    assert rgb.shape == (375, 500, 3)
+    assert np.ptp(rgb) > 100
