@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
+from unittest.mock import patch
 
 import torch
-from support import StubBackbone, stub_discoverer
+from support import StubBackbone
 
 from lostreg.catalogue import BY_NAME
 from lostreg.demo.models import Models
 from lostreg.demo.server import launch
 from lostreg.demo.storage import own_folder
+from lostreg.discover import Discoverer
 from lostreg.features import Features
-from lostreg.settings import MethodSettings
 from lostreg.weights import Weights
 
 NAMES = ("dinov2-s14", "dino-s16")
@@ -33,13 +34,15 @@ class AllParts(StubBackbone):
 
 
 def stub(name):
-    """Return a discoverer that needs no weights."""
-    made = stub_discoverer()
-    made.backbone = AllParts()
-    made.settings = MethodSettings(feature="k")
-    made.precision = "fp32"
-    made.weights = Weights(BY_NAME[name or NAMES[0]], None, "stub", "0" * 64)
-    return made
+    """Return a discoverer that needs no weights, made as every other is."""
+    weights = Weights(BY_NAME[name or NAMES[0]], None, "stub", "0" * 64)
+    with patch("lostreg.discover.resolve", lambda *_: weights), patch("lostreg.discover.load_backbone", made_up):
+        return Discoverer(method="lost", feature="k", offset="none", device="cpu")
+
+
+def made_up(*_):
+    """Return the ViT in the place of the one that would be loaded."""
+    return AllParts()
 
 
 def stub_models():

@@ -41,7 +41,9 @@ class Server:
 def server():
     """Serve the demo with a ViT that costs nothing."""
     pytest.importorskip("gradio", reason="the demo needs Gradio: pip install 'lostreg[demo]'")
-    environment = os.environ | {"PYTHONPATH": str(HERE.parent), "GRADIO_ANALYTICS_ENABLED": "False"}
+    # the same lostreg that the tests import, before any that is installed
+    python_path = os.pathsep.join([str(HERE.parent), *sys.path])
+    environment = os.environ | {"PYTHONPATH": python_path, "GRADIO_ANALYTICS_ENABLED": "False"}
     command = [sys.executable, str(HERE.parent / "demo_stub.py")]
     with subprocess.Popen(
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
