@@ -34,7 +34,6 @@ from lostreg.predictions import PredictedBoxes, Predictions
 from lostreg.published import published_rows
 from lostreg.settings import PARTS, PROJECTIONS, MethodSettings, Offset, Projection
 
-READS_FEATURE = ("lost", "tokencut", "maskcut")
 READS = {
     "dino-seg": "attention, head 4",
     "attention-seed": "v, attention",
@@ -67,7 +66,7 @@ class Run:
     @property
     def reads(self) -> str:
         """What the row reads, for the table."""
-        if self.settings.method not in READS_FEATURE:
+        if "feature" not in METHODS[self.settings.method].reads:
             return READS[self.settings.method]
         return self.settings.feature + (", centred" if self.settings.offset.kind == "mean" else "")
 
@@ -76,7 +75,7 @@ def all_settings(methods: Sequence[str], features: Sequence[Projection]) -> list
     """Return a row per method and feature, LOST also on centred features, and always the reference."""
     rows = [REFERENCE]
     for method in methods:
-        names = features if method in READS_FEATURE else (MethodSettings().feature,)
+        names = features if "feature" in METHODS[method].reads else (MethodSettings().feature,)
         offsets = (Offset(), Offset("mean")) if method == "lost" else (Offset(),)
         rows += [MethodSettings(method, feature=name, offset=offset) for name in names for offset in offsets]
     return list(dict.fromkeys(rows))

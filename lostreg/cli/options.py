@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import sys
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ from lostreg.settings import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from lostreg.datasets import Dataset
     from lostreg.discover import Discoverer
 
@@ -176,14 +179,27 @@ def apply_config(args: argparse.Namespace) -> None:
 
 
 def discoverer_from(args: argparse.Namespace) -> Discoverer:
-    """Build the discoverer that the options ask for."""
+    """Build the discoverer that the options ask for; say on stderr which of them its method does not read."""
     from lostreg.discover import Discoverer
 
     given = {name: getattr(args, name) for name in (*MODEL_OPTIONS, *METHOD_OPTIONS, *HEAD_OPTIONS) if name in args}
     given = {name: value for name, value in given.items() if value is not None}
     if given.get("max_side") == 0:
         given["max_side"] = None
-    return Discoverer(given.pop("model", None), **given)
+    discoverer = Discoverer(given.pop("model", None), **given)
+    method = discoverer.settings.method
+    if ignored := ignored_options(given, method):
+        print(f"lostreg: without effect on the method {method}: {', '.join(ignored)}", file=sys.stderr)
+    return discoverer
+
+
+def ignored_options(given: Iterable[str], method: str) -> list[str]:
+    """Return those of some settings, as options, that have no effect on a method."""
+    from lostreg import methods
+
+    some_read: frozenset[str] = frozenset().union(*(each.reads for each in methods.METHODS.values()))
+    ignored = some_read.intersection(given) - methods.METHODS[method].reads
+    return [f"--{name.replace('_', '-')}" for name in METHOD_OPTIONS if name in ignored]
 
 
 def _usage(parse: Any) -> Any:

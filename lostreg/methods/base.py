@@ -40,12 +40,22 @@ Propose = Callable[[Features, MethodSettings, Mask], Proposal | None]
 
 @dataclass(frozen=True)
 class Method:
-    """A discovery method: what it needs of the ViT, and the pure function that proposes an object."""
+    """A discovery method: what it needs of the ViT, and the pure function that proposes an object.
+
+    Attributes:
+        name: as typed.
+        summary: for people.
+        propose: finds one object.
+        needs: the parts of a forward that it reads.
+        reads: the fields of :class:`~lostreg.settings.MethodSettings` that change its answer, of those that not
+            every method obeys; all others have no effect on it.
+    """
 
     name: str
     summary: str
     propose: Propose
     needs: Callable[[MethodSettings], frozenset[Part]]
+    reads: frozenset[str] = frozenset()
 
 
 def on_grid(values: torch.Tensor, free: Mask, fill: float = 0.0) -> Map:

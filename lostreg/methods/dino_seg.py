@@ -52,4 +52,5 @@ METHOD = Method(
     summary="biggest blob of one head's CLS attention (baseline)",
     propose=propose,
     needs=lambda settings: frozenset({"attention"}),
+    reads=frozenset({"attention_head"}),
 )

@@ -65,4 +65,5 @@ METHOD = Method(
     summary="seed of lowest degree, expanded over the similarity graph (BMVC 2021)",
     propose=propose,
     needs=lambda settings: frozenset({settings.feature}),
+    reads=frozenset({"feature", "offset", "k_patches"}),
 )

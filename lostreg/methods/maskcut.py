@@ -64,4 +64,5 @@ METHOD = Method(
     summary="normalised cuts in rounds, without CRF (CVPR 2023)",
     propose=propose,
     needs=lambda settings: frozenset({settings.feature}),
+    reads=frozenset({"feature"}),
 )

@@ -45,4 +45,5 @@ METHOD = Method(
     summary="normalised cut, the side that stands out (CVPR 2022)",
     propose=propose,
     needs=lambda settings: frozenset({settings.feature}),
+    reads=frozenset({"feature"}),
 )
