@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import gradio as gr
 
 from lostreg.demo.models import Models
+from lostreg.heads import SHIPPED
 from lostreg.methods import METHODS
+from lostreg.methods.fitted import NAME as FITTED
 from lostreg.objects import AUTO_MOST
 from lostreg.settings import PROJECTIONS, MethodSettings
 
@@ -44,7 +47,7 @@ def controls(models: Models, prefix: str, *, another_method: bool = False) -> Co
     """
     preset = models.get(models.names[0]).settings
     model = gr.Dropdown(models.names, value=models.names[0], label="Model", elem_id=f"{prefix}-model")
-    methods = list(METHODS)
+    methods = _methods_on_offer(models)
     if another_method:
         preset = replace(preset, method=next(name for name in methods if name != preset.method))
     method = gr.Dropdown(methods, value=preset.method, label="Method", elem_id=f"{prefix}-method")
@@ -57,7 +60,7 @@ def controls(models: Models, prefix: str, *, another_method: bool = False) -> Co
         info="0: as many as stand out",
         elem_id=f"{prefix}-objects",
     )
-    with gr.Accordion("What the patches are compared by", open=False):
+    with gr.Accordion("What the patches are compared by", open=False) as details:
         feature = gr.Radio(
             [(FEATURES[name], name) for name in PROJECTIONS],
             value=preset.feature,
@@ -80,7 +83,27 @@ def controls(models: Models, prefix: str, *, another_method: bool = False) -> Co
             label="k: patches that may join the seed",
             elem_id=f"{prefix}-k",
         )
+    for control, settings in ((feature, "feature"), (offset, "offset"), (k_patches, "k_patches")):
+        show_where_read(method, control, settings)
+    show_where_read(method, details, "feature", "offset", "k_patches")
     return Controls(model, method, feature, offset, k_patches, count)
+
+
+def _methods_on_offer(models: Models) -> list[str]:
+    """Return all methods, the fitted one only where a head comes with lostreg for the default model."""
+    has_head = models.get(models.names[0]).weights.sha256 in SHIPPED
+    return [name for name in METHODS if name != FITTED or has_head]
+
+
+def show_where_read(method: Any, control: Any, *settings: str) -> None:
+    """Let a control be seen only while the chosen method reads one of the settings that it stands for.
+
+    The browser does it by itself, so that it happens at once and in the order of the choices.
+    """
+    reads = {name: not known.reads.isdisjoint(settings) for name, known in METHODS.items()}
+    control.visible = reads[method.value]
+    update = f"(name) => ({{__type__: 'update', visible: {json.dumps(reads)}[name]}})"
+    method.change(None, method, control, js=update, api_visibility="private")
 
 
 def overrides(method: str, feature: str, offset: str, k_patches: float, objects: float) -> dict[str, Any]:

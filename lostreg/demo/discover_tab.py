@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from lostreg.demo import maps, reproduce, texts
-from lostreg.demo.controls import Controls, controls, overrides, values_of
+from lostreg.demo.controls import Controls, controls, overrides, show_where_read, values_of
 from lostreg.demo.engine import Engine
 from lostreg.demo.limits import MAX_PICTURE_BYTES, MAX_PICTURE_PIXELS, MEGABYTE, read_bytes
 from lostreg.demo.uploads import Upload, picture_input
@@ -62,6 +62,7 @@ def discover_tab(engine: Engine, examples: Sequence[Path]) -> None:
                     info="moving it sets the offset to this share of the similarities",
                     elem_id="discover-threshold",
                 )
+                show_where_read(chosen.method, threshold, "offset")
         with gr.Column(scale=3, min_width=300):
             said = gr.HTML(texts.status(texts.WAITING), elem_id="said")
             result = gr.Image(

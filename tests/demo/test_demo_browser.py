@@ -98,6 +98,18 @@ def test_discover(page, tmp_path):
     page.get_by_text("from lostreg import Discoverer").wait_for()
 
 
+def test_only_controls_that_the_method_reads_are_seen(page):
+    threshold = page.locator("#discover-threshold")
+    threshold.wait_for()
+    for method, seen in (("head-consensus", "hidden"), ("lost", "visible"), ("tokencut", "hidden")):
+        page.locator("#discover-method input").click()
+        page.get_by_role("option", name=method, exact=True).click()
+        threshold.wait_for(state=seen)
+    page.get_by_role("button", name="What the patches are compared by").locator("visible=true").click()
+    page.locator("#discover-feature").wait_for()
+    page.locator("#discover-k").wait_for(state="hidden")
+
+
 def test_a_bad_picture_is_said_where_the_person_looks(page, tmp_path):
     (tmp_path / "text.jpg").write_text("this is no picture")
     page.set_input_files("#picture input[type=file]", tmp_path / "text.jpg")
