@@ -11,7 +11,7 @@ mean over heads:
 4. The object is the 4-connected component of ``s > 0`` with the largest sum of scores.
 
 The constants were measured on VOC2007's dev500. W is held as an N x N matrix of ``float32``: 4 MB for 1,000 patches,
-64 MB for 4,000.
+64 MB for 4,000. Beyond 8,192 patches, where it and what solving it takes come to 0.8 GB, the method refuses.
 
 It reads values and attention: ``feature``, ``offset``, ``k_patches`` and ``attention_head`` have no effect. Where
 nothing attends to the free patches or all receive the same, there is no object; where all values are equal, the
@@ -23,6 +23,7 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import normalize
 
+from lostreg.errors import FeatureError
 from lostreg.features import Features
 from lostreg.methods.attention_seed import ROUNDING, free_class_attention
 from lostreg.methods.base import Method, Proposal, free_rows, on_grid
@@ -34,6 +35,9 @@ POWER = 2
 
 ALPHA = 0.9
 """The share that every step of the walk hands on to the neighbours."""
+
+MOST_PATCHES = 8192
+"""Patches up to which W is held."""
 
 
 def diffuse(values: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
@@ -52,10 +56,19 @@ def diffuse(values: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
 
 
 def propose(features: Features, settings: MethodSettings, free: Mask) -> Proposal | None:
-    """Find one object among the free patches; ``None`` if nothing attends to them or all receive the same."""
+    """Find one object among the free patches; ``None`` if nothing attends to them or all receive the same.
+
+    Raises:
+        FeatureError: there are more than :data:`MOST_PATCHES`.
+    """
     if not free.any():
         return None
     values = free_rows(features.projection("v"), free)
+    if len(values) > MOST_PATCHES:
+        raise FeatureError(
+            f"diffusion holds an N x N matrix, for at most {MOST_PATCHES} patches, but there are {len(values)}; "
+            "use --method attention-seed or a smaller --max-side."
+        )
     attention = free_class_attention(features, free).mean(dim=0)
     if float(attention.max()) <= 0:
         return None

@@ -8,7 +8,8 @@ import torch
 from maps_by_hand import heaviest, is_close_call, patches
 from support import features_of
 
-from lostreg.methods.diffusion import diffuse, propose
+from lostreg.errors import FeatureError
+from lostreg.methods.diffusion import MOST_PATCHES, diffuse, propose
 from lostreg.settings import MethodSettings
 
 
@@ -89,3 +90,10 @@ def test_the_length_of_the_values_does_not_matter():
         for each in (values, values * lengths)
     )
     np.testing.assert_allclose(first.scores, second.scores, rtol=1e-3, atol=1e-4)
+
+
+def test_more_patches_than_the_matrix_is_held_for_are_refused_before_it_is_made():
+    grid_hw = (1, MOST_PATCHES + 1)
+    features = features_of(np.ones((MOST_PATCHES + 1, 1)), grid_hw, "v", np.ones((1, MOST_PATCHES + 1)))
+    with pytest.raises(FeatureError, match="8192 patches, but there are 8193; use --method attention-seed"):
+        propose(features, MethodSettings("diffusion"), np.ones(grid_hw, dtype=bool))
