@@ -121,6 +121,7 @@ def row(name: str, result: Evaluation) -> str:
 def to_markdown(found: dict[str, Any]) -> str:
     """Return the table."""
     versus, fit = found["comparison"], found["fits"][0]["provenance"]
+    precision = fit["features"]["precision"]
     counts = [each["provenance"]["counts"] for each in found["fits"]]
     lines = [
         f"# Fitted heads on photographs that they did not see: VOC2007 {found['list']}, "
@@ -128,7 +129,7 @@ def to_markdown(found: dict[str, Any]) -> str:
         "",
         f"    {found['command']}",
         "",
-        f"Two {fit['kind']} heads, seed {fit['seed']}, {fit['precision']}, fitted on "
+        f"Two {fit['kind']} heads, seed {fit['seed']}, {precision}, fitted on "
         + " and ".join(f"{each['fitted']} photographs and {each['composites']} composites" for each in counts)
         + "; each scores the half that the other one saw. Head consensus reads the same features and is not fitted.",
         "",

@@ -30,6 +30,7 @@ from lostreg.discover import Discovery
 from lostreg.evaluate import Evaluation, compare_runs, evaluate
 from lostreg.images import read_photograph
 from lostreg.methods import METHODS
+from lostreg.methods.fitted import NAME as FITTED
 from lostreg.predictions import PredictedBoxes, Predictions
 from lostreg.published import published_rows
 from lostreg.settings import PARTS, PROJECTIONS, MethodSettings, Offset, Projection
@@ -39,6 +40,7 @@ READS = {
     "attention-seed": "v, attention",
     "diffusion": "v, attention",
     "head-consensus": "v, attention",
+    FITTED: "x, v, attention, shipped head",
     "whole-image": "nothing",
 }
 REFERENCE = MethodSettings("lost", feature="v")
@@ -178,8 +180,15 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_list_options(parser)
     add_model_option(parser)
-    free = [name for name in METHODS if name != "fitted"]
-    parser.add_argument("--methods", nargs="+", choices=free, default=free, metavar="NAME")
+    training_free = [name for name in METHODS if name != FITTED]
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        choices=list(METHODS),
+        default=training_free,
+        metavar="NAME",
+        help=f"(default: all that need no fit; {FITTED} reads the head that ships for the model)",
+    )
     parser.add_argument(
         "--features", nargs="+", choices=PROJECTIONS, default=PROJECTIONS, help="for the methods that read any"
     )

@@ -113,6 +113,7 @@ class Discoverer:
         engine: runs the ViT, and knows the effective precision.
         backbone: the ViT.
         settings: the effective method settings, preset and overrides together.
+        head_file: the head that was given, if one was.
 
     Raises:
         ModelError: unknown model, one without patch keys or the registers asked for, or one that the head was not
@@ -121,6 +122,7 @@ class Discoverer:
         UsageError: a setting makes no sense.
     """
 
+    head_file: Path | None = None
     _head: Head | None = None
 
     def __init__(
@@ -151,7 +153,9 @@ class Discoverer:
         self.engine: Engine = make_engine(engine, precision, target)
         overrides["method"] = choose_method(overrides.get("method"), head is not None, quality)
         get_method(with_overrides(MethodSettings(), **overrides).method)  # nonsense, before the weights are fetched
-        self._head = read_head(Path(head)) if head is not None else None
+        if head is not None:
+            self.head_file = Path(head)
+            self._head = read_head(self.head_file)
         self.weights: Weights = resolve(model, Path(checkpoint) if checkpoint else None)
         self.settings = with_overrides(PRESETS[self.weights.entry.family].settings, **overrides)
         self.precision: Precision = self.engine.precision

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lostreg.errors import UsageError
 
 if TYPE_CHECKING:
+    from lostreg.discover import Discoverer
     from lostreg.signals import StopRequest
 
 SECONDS_BETWEEN_TRIMS = 20.0
@@ -31,6 +32,7 @@ def add_parser(commands: Any) -> None:
         help="offer this model, the first one as the default; repeatable "
         "(default: the default model, and all whose weights are cached)",
     )
+    parser.add_argument("--head", type=Path, metavar="FILE", help="head of `lostreg fit` for the first --model")
     parser.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--host", metavar="ADDRESS", help="listen there; 0.0.0.0 for all (default 127.0.0.1)")
     parser.add_argument("--port", type=int, metavar="N", help="(default: the first free one from 7860)")
@@ -42,6 +44,8 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     if args.port is not None and not 1 <= args.port <= 65535:
         raise UsageError(f"--port must be from 1 to 65535, but it is {args.port}.")
+    if args.head is not None and not args.model:
+        raise UsageError("--head needs the model that it was fitted on; name it with --model.")
     try:
         from lostreg.demo.server import launch
     except ModuleNotFoundError as error:
@@ -50,16 +54,22 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError('The demo needs Gradio; install it with `pip install "lostreg[demo]"`.') from error
     from lostreg.demo.models import Models
     from lostreg.demo.storage import own_folder
-    from lostreg.discover import Discoverer
     from lostreg.signals import orderly_stop
 
-    models = Models(args.model or [], partial(Discoverer, device=args.device))
+    models = Models(args.model or [], partial(_load, args))
     with orderly_stop() as stop, own_folder() as folder:
         page = launch(models, host=args.host, port=args.port, root_path=args.root_path)
         print(f"lostreg: the demo is at {page.local_url} (Ctrl-C ends it)", file=sys.stderr, flush=True)
         _serve(folder, stop)
         page.close(verbose=False)
     return stop.exit_code
+
+
+def _load(args: argparse.Namespace, name: str | None) -> Discoverer:
+    """Load a model on offer; the head belongs to the first one."""
+    from lostreg.discover import Discoverer
+
+    return Discoverer(name, device=args.device, head=args.head if args.model and name == args.model[0] else None)
 
 
 def _serve(folder: Path, stop: StopRequest) -> None:

@@ -90,8 +90,9 @@ def controls(models: Models, prefix: str, *, another_method: bool = False) -> Co
 
 
 def _methods_on_offer(models: Models) -> list[str]:
-    """Return all methods, the fitted one only where a head comes with lostreg for the default model."""
-    has_head = models.get(models.names[0]).weights.sha256 in SHIPPED
+    """Return all methods, the fitted one only where there is a head for the default model."""
+    first = models.get(models.names[0])
+    has_head = first.head_file is not None or first.weights.sha256 in SHIPPED
     return [name for name in METHODS if name != FITTED or has_head]
 
 

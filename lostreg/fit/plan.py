@@ -17,7 +17,7 @@ from lostreg.discover import Discoverer
 from lostreg.errors import FeatureError, ImageError, UsageError
 from lostreg.fit.cache import FeatureCache, Picture
 from lostreg.fit.composites import Composer
-from lostreg.fit.extract import Extractor, extract_all
+from lostreg.fit.extract import Extractor, cache_settings, extract_all
 from lostreg.fit.holdout import Known, held_out_report
 from lostreg.fit.logistic import Round, fit_logistic, sample_patches
 from lostreg.fit.targets import Target, composite_target, photograph_target
@@ -204,9 +204,7 @@ class Fit:
             net={} if isinstance(net, LogisticNet) else {"width": WIDTH, "dilations": list(DILATIONS)},
             provenance={
                 "lostreg": __version__,
-                "precision": discoverer.precision,
-                "max_side": discoverer.input_settings.max_side,
-                "pad": discoverer.input_settings.pad,
+                "features": cache_settings(discoverer),
                 **asdict(self.plan),
                 "counts": self.counts,
                 "held_out": self.held_out,

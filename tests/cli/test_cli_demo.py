@@ -9,12 +9,17 @@ import signal
 import socket
 import subprocess
 import sys
+import types
 import urllib.request
 from pathlib import Path
 
 import pytest
 
-from lostreg.cli import main
+from lostreg.catalogue import ENTRIES
+from lostreg.cli import build_parser, main
+from lostreg.cli.demo import _load
+from lostreg.demo import reproduce
+from lostreg.settings import MethodSettings
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -52,6 +57,29 @@ def test_it_serves_until_it_is_stopped(offline_weights, command, tmp_path):
 def test_a_port_that_cannot_be_is_refused(port, capsys):
     assert main(["demo", "--port", port]) == 2
     assert "--port must be from 1 to 65535" in capsys.readouterr().err
+
+
+def test_a_head_needs_its_model(capsys):
+    assert main(["demo", "--head", "head.safetensors"]) == 2
+    assert "name it with --model" in capsys.readouterr().err
+
+
+def test_a_head_goes_to_the_first_model_alone(monkeypatch):
+    loaded = []
+    monkeypatch.setattr("lostreg.discover.Discoverer", lambda name, **options: loaded.append((name, options["head"])))
+    args = build_parser().parse_args(["demo", "--head", "h.safetensors", "--model", "dino-s16", "--model", "dino-s8"])
+    for name in ("dino-s16", "dino-s8", "dino-s16"):
+        _load(args, name)
+    assert loaded == [("dino-s16", Path("h.safetensors")), ("dino-s8", None), ("dino-s16", Path("h.safetensors"))]
+
+
+def test_the_command_that_repeats_a_result_names_the_head():
+    discoverer = types.SimpleNamespace(head_file=Path("my head.st"), weights=types.SimpleNamespace(entry=ENTRIES[0]))
+    fitted = MethodSettings("fitted")
+    assert "--head 'my head.st'" in reproduce.shell(fitted, discoverer, "a.jpg")
+    assert "    head='my head.st',\n" in reproduce.python(fitted, discoverer, "a.jpg")
+    assert "head='my" not in reproduce.python(MethodSettings("lost"), discoverer, "a.jpg")
+    assert "--head " not in reproduce.shell(MethodSettings("lost"), discoverer, "a.jpg")
 
 
 @pytest.mark.weights
