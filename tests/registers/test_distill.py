@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from small_vits import small_backbone, small_pictures, weights_of
+from support import small_disk
 
 from lostreg.errors import FeatureError, ImageError, ModelError, RunError, UsageError
 from lostreg.preprocess import prepare
@@ -221,6 +222,20 @@ def test_a_damaged_checkpoint_is_named(tmp_path, items):
     (tmp_path / "run" / "checkpoint.pt").write_bytes(b"PK")
     with pytest.raises(RunError, match=r"checkpoint.pt is damaged \(.*\); delete it to start anew"):
         distill(plan(tmp_path / "run", items))
+
+
+def test_a_full_disk_is_one_sentence(tmp_path, items):
+    with small_disk(tmp_path / "disk", 100) as disk:
+        with pytest.raises(
+            RunError, match=r"Cannot write to .*run: No space left on device; free some space"
+        ) as caught:
+            distill(plan(disk / "run", items, targets=tmp_path / "targets"))
+        assert caught.value.exit_code == 6
+    with (
+        small_disk(tmp_path / "other", 20) as disk,
+        pytest.raises(RunError, match=r"Cannot keep the teacher's answers in .*: .*; free some space"),
+    ):
+        distill(plan(tmp_path / "run", items, targets=disk / "targets"))
 
 
 def test_pictures_that_cannot_be_read_cost_only_themselves(tmp_path, items):

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Iterator
@@ -88,8 +89,10 @@ class DistillFolder:
     def save(self, student: Student, course: Course) -> None:
         """Write the checkpoint."""
         content = {**student.state(), "losses": course.losses, "seconds": course.seconds}
+        buffer = io.BytesIO()  # torch turns what a full disk says into errors of its own
+        torch.save(content, buffer)
         with self._writing(), written_whole(self.path / CHECKPOINT) as temporary:
-            torch.save(content, temporary)
+            temporary.write_bytes(buffer.getvalue())
 
     def resume(self, student: Student) -> Course:
         """Bring the student to where the checkpoint is, if there is one.
