@@ -16,6 +16,7 @@ from support import features_of
 from lostreg import Discoverer
 from lostreg.discover import as_photograph, choose_device, choose_method
 from lostreg.errors import FeatureError, ImageError, ModelError, UsageError, WeightsError
+from lostreg.heads import shipped_head
 from lostreg.images import read_photograph
 from lostreg.methods.lost import propose
 from lostreg.regions import bounding_box
@@ -179,6 +180,23 @@ def test_a_head_file_finds_objects_and_is_part_of_the_identity(kind, examples, t
     assert {"logistic": {"score"}, "vote": {"score", "votes"}}[kind] <= found.maps.keys()
     assert fitted.identity()["head_sha256"] == head.sha256
     assert "head_sha256" not in fitted.identity(MethodSettings()) | discoverer.identity()
+
+
+def test_best_quality_is_the_head_that_ships(examples, discoverer):
+    best = Discoverer("dinov2-s14-imgfocus", device="cpu", quality="best")
+    assert best.settings.method == "fitted"
+    assert best.identity()["head_sha256"] == shipped_head("dinov2-s14-imgfocus", discoverer.weights.sha256).sha256
+    features = best.extract(examples[0])
+    again = discoverer.discover(features, method="fitted")  # no head was named: the one that ships
+    assert again.boxes_xyxy.tolist() == best.discover(features).boxes_xyxy.tolist()
+    fast = Discoverer("dinov2-s14-imgfocus", device="cpu", quality="fast")
+    assert fast.identity() == discoverer.identity()
+
+
+def test_best_quality_without_a_head_for_the_model_is_refused(monkeypatch):
+    monkeypatch.setattr("lostreg.heads.shipped.SHIPPED", {})
+    with pytest.raises(ModelError, match="No fitted head comes with lostreg for dinov2-s14-imgfocus"):
+        Discoverer("dinov2-s14-imgfocus", device="cpu", quality="best")
 
 
 def test_a_head_of_another_vit_is_refused(tmp_path):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from lostreg.catalogue import OFFLINE_MODEL
+from lostreg.catalogue import OFFLINE_MODEL, OFFLINE_SHA256
 from lostreg.errors import ModelError
 from lostreg.heads.file import parse_head
 from lostreg.heads.head import Head
 
-SHIPPED: dict[str, str] = {}
+SHIPPED = {OFFLINE_SHA256: f"head-{OFFLINE_MODEL}.safetensors"}
 """File names in ``lostreg/data``; its README says what each has seen."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.resources import files
 
 import pytest
 import torch
@@ -11,8 +12,9 @@ from heads_by_hand import head_of
 from safetensors.torch import load, save
 from support import features_of
 
+from lostreg.catalogue import OFFLINE_MODEL, OFFLINE_SHA256
 from lostreg.errors import FeatureError, ModelError, WeightsError
-from lostreg.heads import KINDS, make_head, read_head, shipped_head, write_head
+from lostreg.heads import KINDS, SHIPPED, make_head, read_head, shipped_head, write_head
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -93,6 +95,21 @@ def test_a_head_refuses_other_weights_and_other_blocks():
         head.check_fits("dinov2-s14-imgfocus", sha256, 10)
     with pytest.raises(ModelError, match="with registers native, not with test-time"):
         head.check_fits("dinov2-s14-imgfocus", sha256, 11, "test-time")
+
+
+@pytest.mark.parametrize("weights_sha256", SHIPPED)
+def test_shipped_heads_are_small_and_say_what_they_saw(weights_sha256):
+    name = SHIPPED[weights_sha256]
+    data = files("lostreg").joinpath("data")
+    assert len(data.joinpath(name).read_bytes()) < 3_000_000
+    head = shipped_head("any", weights_sha256)
+    assert head.info.weights_sha256 == weights_sha256
+    assert head.info.provenance["counts"]["fitted"] > 1000
+    assert head.sha256 in data.joinpath("README.md").read_text()
+
+
+def test_the_offline_model_has_a_head_for_its_last_block():
+    shipped_head(OFFLINE_MODEL, OFFLINE_SHA256).check_fits(OFFLINE_MODEL, OFFLINE_SHA256, 11)
 
 
 def test_no_head_ships_for_unknown_weights():

@@ -24,7 +24,7 @@ def example_features(discoverer, examples):
     return [discoverer.extract(path, set(PARTS)) for path in examples]
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if name != "fitted"])
+@pytest.mark.parametrize("method", METHODS)
 def test_every_method_answers_every_example(discoverer, example_features, method):
     for features in example_features:
         found = discoverer.discover(features, method=method, feature="v", objects=3)
@@ -39,7 +39,7 @@ def test_every_method_answers_every_example(discoverer, example_features, method
         assert all(each.shape == features.grid_hw and each.dtype == np.float32 for each in found.maps.values())
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if name != "fitted"])
+@pytest.mark.parametrize("method", METHODS)
 def test_the_same_photograph_gives_the_same_twice(discoverer, example_features, method):
     first, second = (discoverer.discover(example_features[0], method=method, objects=2) for _ in range(2))
     assert first.boxes_xyxy.tolist() == second.boxes_xyxy.tolist()
