@@ -58,7 +58,7 @@ def add_test_time_register(model: nn.Module, units: Mapping[int, Sequence[int]],
     if not units:
         return model
     view: Any = sharing_copy(model)
-    view.blocks = nn.Sequential(*view.blocks) if isinstance(view.blocks, nn.Sequential) else nn.ModuleList(view.blocks)
+    view.blocks = nn.Sequential(*view.blocks)
     for index, chosen in units.items():
         view.blocks[index] = _with_shift(_checked_block(view, index, chosen, name), chosen)
     append_zero_token(view)
