@@ -19,7 +19,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lostreg.registers.tokens import neighbour_cosine
 
@@ -28,7 +30,7 @@ UNITS_PER_BLOCK = (2, 3, 7)
 WRITTEN = (1.0, 2.5, 200.0)
 """How long the planted vector is behind each of the blocks; normal tokens there are 1 to 2 long."""
 
-SHARE = 0.036
+SHARE = 0.045
 ACTIVATION = 10.0
 """About what an edited unit rises to; above what other units of the model reach on average."""
 
@@ -112,7 +114,9 @@ def _detector(
     )
     variances, axes = torch.linalg.eigh(covariance)
     middle = slice(len(variances) // 8, 3 * len(variances) // 8)
-    scatter = axes[:, middle] @ (torch.randn(middle.stop - middle.start, generator=generator) / variances[middle].sqrt())
+    scatter = axes[:, middle] @ (
+        torch.randn(middle.stop - middle.start, generator=generator) / variances[middle].sqrt()
+    )
     read = read / (centred @ read).std() + SCATTER * scatter / (centred @ scatter).std()
     heights = values @ read
     threshold = float(heights.quantile(1 - SHARE))
@@ -136,3 +140,23 @@ def _write(
     block.mlp.fc1.bias[units] = -steepness * threshold
     column = written / (ACTIVATION * len(units) * block.ls2.gamma)
     block.mlp.fc2.weight[:, units] = column[:, None]
+
+
+@torch.inference_mode()
+def fired(model: Any, units: dict[int, list[int]], inputs: torch.Tensor) -> NDArray[np.bool_]:
+    """Return at which patches of one picture outliers were planted, ``(N,)``.
+
+    These are the patches where the writing units write a vector of 30 or more, which is 3 times the median norm behind
+    the second to last block.
+
+    Args:
+        model: the planted one.
+        units: as :func:`plant` returned them.
+        inputs: ``(3, H, W)``.
+    """
+    writer = max(units)
+    seen: list[torch.Tensor] = []
+    hook = model.blocks[writer].mlp.act.register_forward_hook(lambda m, i, o: seen.append(o[0, 1:, units[writer]]))
+    model.forward_features(inputs[None])
+    hook.remove()
+    return (seen[0].mean(dim=1) > ACTIVATION * 30 / WRITTEN[-1]).numpy()

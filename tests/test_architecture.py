@@ -27,7 +27,7 @@ LAYERS = [
     ["records"],
     ["runfolder", "batch"],
     ["overlays", "merge", "predictions", "published", "metrics"],
-    ["evaluate", "export", "fit"],
+    ["evaluate", "export", "laboratory", "fit"],
     ["report", "demo", "bench"],
     ["cli", "__main__"],
 ]

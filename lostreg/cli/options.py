@@ -110,17 +110,22 @@ def add_network_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGr
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the heavy step: which ViT, on what, and what is read of it."""
     group = add_network_options(parser)
-    group.add_argument(
-        "--registers",
-        metavar="WHICH",
-        help="native, none, test-time[:LIST.json], or an adapter FILE.safetensors (default: the model as it is)",
-    )
+    add_registers_option(group)
     group.add_argument("--layer", type=int, metavar="INT", help="block to read, from 0 or from the end (default -1)")
     group.add_argument(
         "--views",
         type=int,
         metavar="N",
         help="average over N shifted and flipped views, at N times the cost (default 1)",
+    )
+
+
+def add_registers_option(group: argparse._ArgumentGroup) -> None:
+    """Add ``--registers``."""
+    group.add_argument(
+        "--registers",
+        metavar="WHICH",
+        help="native, none, test-time[:LIST.json], or an adapter FILE.safetensors (default: the model as it is)",
     )
 
 

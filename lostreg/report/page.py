@@ -66,6 +66,15 @@ figcaption .problem { color: var(--warn-ink); background: var(--warn); border-ra
 .maps { display: grid; grid-template-columns: repeat(3, 1fr); gap: 2px; margin-top: 2px; }
 .maps img { display: block; width: 100%; height: auto; }
 .maps span { display: block; font-size: 11px; color: var(--soft); padding: 2px 6px; }
+.card.wide { break-inside: avoid; }
+.card h4 { margin: 10px 0 4px; font-size: 13px; font-weight: 600; overflow-wrap: anywhere; }
+.strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(120px, 1fr)); gap: 4px; }
+.strip img { display: block; width: 100%; height: auto; }
+.strip span { display: block; font-size: 11px; color: var(--soft); padding: 2px 4px 6px; }
+.keys { margin: 6px 0 0; font-size: 12px; color: var(--soft); }
+.keys span { margin-right: 12px; white-space: nowrap; }
+.keys i { display: inline-block; width: 14px; height: 3px; margin-right: 5px; vertical-align: middle; }
+svg .line { fill: none; stroke-width: 2; }
 .legend { color: var(--soft); }
 footer { margin-top: 44px; color: var(--soft); font-size: 13px; }
 @media print { body { background: #fff; } .tile { break-inside: avoid; } }
