@@ -12,10 +12,12 @@ from scipy import ndimage
 Mask = NDArray[np.bool_]
 Map = NDArray[np.float32]
 
+_FOUR_CONNECTED = ndimage.generate_binary_structure(2, 1)
+
 
 def component_of(mask: Mask, row: int, column: int) -> Mask:
     """Return the component of ``mask`` ``(h, w)`` that holds a patch; empty if the patch is not in it."""
-    labels, _ = ndimage.label(mask)
+    labels, _ = _labelled(mask)
     if labels[row, column] == 0:
         return np.zeros_like(mask)
     return np.asarray(labels == labels[row, column])
@@ -33,17 +35,24 @@ def heaviest_component(scores: Map) -> Mask:
 
 def heaviest_components(scores: Map, most: int) -> list[Mask]:
     """Return up to ``most`` components of ``scores > 0``, those with the largest sums of scores, heaviest first."""
-    labels, count = ndimage.label(scores > 0)
-    sums = ndimage.sum_labels(scores.astype(np.float64), labels, np.arange(1, count + 1))
-    return [np.asarray(labels == 1 + index) for index in np.argsort(-np.asarray(sums), kind="stable")[:most]]
+    labels, _ = _labelled(scores > 0)
+    return [labels == 1 + index for index in np.argsort(-_sums(labels, scores), kind="stable")[:most]]
 
 
 def _best_component(mask: Mask, weights: Map) -> Mask:
-    labels, count = ndimage.label(mask)
-    if count == 0:
-        return np.zeros_like(mask)
-    sums = ndimage.sum_labels(weights.astype(np.float64), labels, np.arange(1, count + 1))
-    return np.asarray(labels == 1 + int(np.argmax(sums)))
+    labels, count = _labelled(mask)
+    return labels == 1 + int(np.argmax(_sums(labels, weights))) if count else np.zeros_like(mask)
+
+
+def _labelled(mask: Mask) -> tuple[NDArray[np.int32], int]:
+    """Return the number of each patch's component, from 1 in reading order, 0 outside; and how many there are."""
+    labels, count = ndimage.label(mask, _FOUR_CONNECTED)
+    return labels, count
+
+
+def _sums(labels: NDArray[np.int32], weights: Map) -> NDArray[np.float64]:
+    """Return the sum of weights of each component, the first one first."""
+    return np.asarray(np.bincount(labels.ravel(), weights.ravel())[1:], dtype=np.float64)
 
 
 def bounding_box(mask: Mask) -> tuple[int, int, int, int]:
