@@ -68,7 +68,7 @@ figcaption .problem { color: var(--warn-ink); background: var(--warn); border-ra
 .maps span { display: block; font-size: 11px; color: var(--soft); padding: 2px 6px; }
 .card.wide { break-inside: avoid; }
 .card h4 { margin: 10px 0 4px; font-size: 13px; font-weight: 600; overflow-wrap: anywhere; }
-.strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(120px, 1fr)); gap: 4px; }
+.strip { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 4px; }
 .strip img { display: block; width: 100%; height: auto; }
 .strip span { display: block; font-size: 11px; color: var(--soft); padding: 2px 4px 6px; }
 .keys { margin: 6px 0 0; font-size: 12px; color: var(--soft); }

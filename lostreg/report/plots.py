@@ -67,7 +67,7 @@ def columns(
     plot_w, plot_h = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
     pitch, base = plot_w / max(1, len(values)), _TOP + plot_h
     grid = [
-        _grid_line(base - plot_h * level / ceiling, f"{10**level - 1:.2g}" if logarithmic else f"{level:g}")
+        _grid_line(base - plot_h * level / ceiling, f"{10**level - 1:,.0f}" if logarithmic else f"{level:g}")
         for level in np.arange(0, ceiling + step / 2, step)
     ]
     bars = [

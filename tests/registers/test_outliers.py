@@ -21,10 +21,12 @@ def test_the_papers_thresholds():
 
 
 def test_outliers_must_stand_apart():
-    assert outlier_threshold(NORMS).value == pytest.approx(published_thresholds(NORMS)[1].value)  # 37.6 > 2.5 x 10
-    narrow = np.array([*[10.0] * 999, 14.0], dtype=np.float32)  # mean + 3 std would be 10.4
+    assert outlier_threshold(NORMS).value == 25
+    narrow = np.array([*[10.0] * 999, 14.0], dtype=np.float32)  # above mean + 3 std, 10.4, and no outlier
     assert outlier_threshold(narrow).value == 25
     assert outlier_threshold(narrow, 13.0).value == 13
+    many = np.array([*[10.0] * 96, *[200.0] * 3, 100.0], dtype=np.float32)  # mean + 3 std would be 119
+    assert published_thresholds(many)[1].value > 100 > outlier_threshold(many).value
 
 
 def test_outliers_appear_behind_the_block_where_half_of_them_stand_apart():
