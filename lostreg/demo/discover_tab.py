@@ -50,7 +50,7 @@ def discover_tab(engine: Engine, examples: Sequence[Path]) -> None:
                 label=PICTURE_LABEL, sources=["upload", "clipboard", "webcam"], height=300, elem_id="picture"
             )
             if examples:
-                gr.Examples([[str(path)] for path in examples], [picture], label="Examples", elem_id="examples")
+                _examples_row(examples, picture)
             with gr.Column(elem_id="discover-controls"):
                 chosen = controls(engine.models, "discover")
                 threshold = gr.Slider(
@@ -88,6 +88,21 @@ def discover_tab(engine: Engine, examples: Sequence[Path]) -> None:
                 elem_classes="below",
             )
     _connect(engine, picture, chosen, threshold, _Shown(said, result, gallery, *_to_take_away()), similar)
+
+
+def _examples_row(examples: Sequence[Path], picture: Any) -> None:
+    """Lay out pictures to choose from.
+
+    ``gr.Examples`` would put an ``Image`` of its own, which decodes what it is sent, in the place of our input.
+    """
+    row = gr.Dataset(
+        components=["image"],
+        samples=[[str(path)] for path in examples],
+        type="index",
+        label="Examples",
+        elem_id="examples",
+    )
+    row.click(lambda index: str(examples[index]), row, picture, queue=False, api_visibility="private")
 
 
 def maps_gallery(label: str, **options: Any) -> Any:

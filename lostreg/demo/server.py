@@ -42,7 +42,8 @@ def launch(models: Models, *, host: str | None = None, port: int | None = None, 
     Raises:
         UsageError: the address or the port cannot be used.
     """
-    page = build(Engine(models), example_pictures())
+    examples = example_pictures()
+    page = build(Engine(models), examples)
     try:
         page.launch(
             server_name=host,
@@ -52,6 +53,7 @@ def launch(models: Models, *, host: str | None = None, port: int | None = None, 
             ssr_mode=False,
             quiet=True,
             max_file_size=MAX_UPLOAD_BYTES,
+            allowed_paths=[str(path) for path in examples],
             footer_links=["api", "settings"],
             css=CSS,
             prevent_thread_lock=True,

@@ -98,6 +98,20 @@ def test_discover(page, tmp_path):
     page.get_by_text("from lostreg import Discoverer").wait_for()
 
 
+def test_examples(page):
+    choices = page.locator("#examples button:has(img)")
+    seen = []
+    for number in (0, 1):
+        choices.nth(number).click()
+        page.wait_for_function(
+            "seen => { const i = document.querySelector('#result img'); return i && !seen.includes(i.src) }", arg=seen
+        )
+        sentence(page, "#said", "ms")
+        seen.append(shown(page))
+    page.locator("#discover-objects input[type=range]").fill("3")
+    sentence(page, "#said", "did not run again")
+
+
 def test_only_controls_that_the_method_reads_are_seen(page):
     threshold = page.locator("#discover-threshold")
     threshold.wait_for()
