@@ -42,7 +42,7 @@ def add_parser(commands: Any) -> None:
     group.add_argument("--seed", type=int, default=0, metavar="INT", help="of everything random (default 0)")
     group.add_argument("--epochs", type=int, default=6, metavar="N", help="of the vote net (default 6)")
     group.add_argument(
-        "--composites", type=int, metavar="N", help="pictures made by copy and paste (default: one each, up to 1600)"
+        "--composites", type=int, metavar="N", help="pictures made by copy and paste (default: two each, up to 1600)"
     )
     group.add_argument("--cache-gb", type=float, default=8, metavar="GB", help="of features on disk (default 8)")
     group.add_argument("--every", type=int, default=1, metavar="N", help="of a video, take every N-th frame")

@@ -34,7 +34,11 @@ MIN_PICTURES = 10
 """Fewer distinct pictures than this are refused: a head of them would only know them by heart."""
 
 MAX_COMPOSITES = 1600
-"""Made where their number is not given, if there are that many photographs; else one for each."""
+"""Made where their number is not given; of few photographs, two for each."""
+
+MAX_PHOTOGRAPHS = 800
+"""So many photographs at most, evenly spread, are pictures that the vote net learns from; the others lend objects to
+composites. Pseudo-boxes merge neighbours as head consensus does; known boxes, twice as many, teach otherwise."""
 
 EPOCHS = 6
 HELD_OUT_SHARE = 20
@@ -54,7 +58,7 @@ class FitPlan:
         kind: of head.
         seed: of everything that is random.
         epochs: of the vote net.
-        composites: how many are made; ``None`` for one per photograph, at most :data:`MAX_COMPOSITES`.
+        composites: how many are made; ``None`` for two per photograph, at most :data:`MAX_COMPOSITES`.
     """
 
     kind: Kind = "vote"
@@ -74,7 +78,7 @@ class FitPlan:
 
     def count_composites(self, photographs: int) -> int:
         """Return how many composites are made for so many photographs."""
-        return min(MAX_COMPOSITES, photographs) if self.composites is None else self.composites
+        return min(MAX_COMPOSITES, 2 * photographs) if self.composites is None else self.composites
 
 
 @dataclass
@@ -149,14 +153,19 @@ class Fit:
         """Fit the vote net; return it and the composites that were held out."""
         with self._stage("targets"):
             logits = [self._logit(logistic, each) for each in pictures]
-            targets = [photograph_target(each, logit) for each, logit in zip(pictures, logits, strict=True)]
+            pairs = list(zip(pictures, logits, strict=True))
+            targets = [photograph_target(*pairs[i]) for i in spread(len(pairs), MAX_PHOTOGRAPHS)]
         say("composites")
         with self._stage("composites"):
             composer = Composer(pictures, logits, self._descriptors(pictures), self.cache.rgb)
             made = list(self._composites(extractor, composer, logistic, len(pictures)))
         count = held_out_count(len(made))
+        self.counts |= {
+            "photographs_in_training": len(targets),
+            "composites": len(made) - count,
+            "composites_held_out": count,
+        }
         targets += [target for target, _ in made[count:]]
-        self.counts |= {"composites": len(made) - count, "composites_held_out": count}
         say("vote net")
         total = self.plan.epochs * len(targets)
         with self._stage("training"), Progress(total, quiet=self.quiet) as progress:
@@ -264,6 +273,12 @@ def check_enough(pictures: Sequence[Picture]) -> None:
 def held_out_count(count: int) -> int:
     """Return how many of so many are held out."""
     return min(_MOST_HELD_OUT, count // HELD_OUT_SHARE)
+
+
+def spread(count: int, most: int) -> list[int]:
+    """Return up to ``most`` indices below ``count``, evenly spread."""
+    kept = min(count, most)
+    return [index * count // kept for index in range(kept)]
 
 
 def split(pictures: Sequence[Picture], seed: int) -> tuple[list[Picture], list[Picture]]:

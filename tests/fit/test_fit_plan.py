@@ -10,7 +10,7 @@ from fit_by_hand import picture_of
 from lostreg.chart import loss_chart
 from lostreg.errors import UsageError
 from lostreg.fit.holdout import Known, consensus_box, head_box, held_out_report
-from lostreg.fit.plan import FitPlan, check_enough, split
+from lostreg.fit.plan import FitPlan, check_enough, split, spread
 from lostreg.heads.nets import LogisticNet
 
 
@@ -37,10 +37,15 @@ def test_nonsense_is_refused(given, said):
 
 
 @pytest.mark.parametrize(
-    ("given", "photographs", "composites"), [(None, 40, 40), (None, 9000, 1600), (0, 40, 0), (7, 40, 7)]
+    ("given", "photographs", "composites"), [(None, 40, 80), (None, 9000, 1600), (0, 40, 0), (7, 40, 7)]
 )
 def test_the_number_of_composites(given, photographs, composites):
     assert FitPlan(composites=given).count_composites(photographs) == composites
+
+
+@pytest.mark.parametrize(("count", "most", "kept"), [(0, 3, []), (2, 3, [0, 1]), (3, 3, [0, 1, 2]), (7, 3, [0, 2, 4])])
+def test_photographs_are_spread_evenly(count, most, kept):
+    assert spread(count, most) == kept
 
 
 @pytest.mark.parametrize(("count", "held"), [(10, 1), (100, 5), (3000, 100)])
