@@ -40,6 +40,7 @@ from lostreg.metrics.corloc import Share
 from lostreg.metrics.intervals import share_interval
 from lostreg.predictions import PredictedBoxes, Predictions
 from lostreg.published import published_rows
+from lostreg.registers.choice import split_model
 from lostreg.settings import Offset, Projection
 
 LAYERS = (-1, -2, -3, -4)
@@ -139,9 +140,9 @@ def measure_model(spec: str, args: argparse.Namespace, photographs: PhotographLi
         args: of the command line.
         photographs: to find objects on.
     """
-    name, _, registers = spec.partition("+")
+    name, registers = split_model(spec)
     try:
-        discoverer = Discoverer(name, device=args.device, registers=registers or None)
+        discoverer = Discoverer(name, device=args.device, registers=registers)
     except (ModelError, WeightsError) as error:
         return {"model": spec, "not_measured": str(error)}
     stated = stated_settings(discoverer.weights.entry.family)

@@ -28,9 +28,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--model",
         action="append",
-        metavar="NAME[@REVISION]",
-        help="offer this model, the first one as the default; repeatable "
-        "(default: the default model, and all whose weights are cached)",
+        metavar="NAME[@REVISION][+REGISTERS]",
+        help="offer this model, the first one as the default, with registers as --registers of `lostreg discover` "
+        "takes them; repeatable (default: the default model, and all whose weights are cached)",
     )
     parser.add_argument("--head", type=Path, metavar="FILE", help="head of `lostreg fit` for the first --model")
     parser.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps")
@@ -68,8 +68,11 @@ def run(args: argparse.Namespace) -> int:
 def _load(args: argparse.Namespace, name: str | None) -> Discoverer:
     """Load a model on offer; the head belongs to the first one."""
     from lostreg.discover import Discoverer
+    from lostreg.registers.choice import split_model
 
-    return Discoverer(name, device=args.device, head=args.head if args.model and name == args.model[0] else None)
+    model, registers = split_model(name) if name else (None, None)
+    head = args.head if args.model and name == args.model[0] else None
+    return Discoverer(model, device=args.device, registers=registers, head=head)
 
 
 def _serve(folder: Path, stop: StopRequest) -> None:

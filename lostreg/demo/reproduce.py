@@ -15,6 +15,8 @@ def shell(settings: MethodSettings, discoverer: Discoverer, name: str) -> str:
     """Return the ``lostreg discover`` command that finds the same objects in the picture ``name``."""
     options = [f"--{field.replace('_', '-')} {shlex.quote(str(value))}" for field, value in settings.to_json().items()]
     lines = [f"lostreg discover {shlex.quote(name)} --output run", f"--model {discoverer.weights.entry.name}"]
+    if discoverer.registers.choice:
+        lines.append(f"--registers {shlex.quote(str(discoverer.registers.choice))}")
     if head := _head_file(settings, discoverer):
         lines.append(f"--head {shlex.quote(head)}")
     return " \\\n    ".join([*lines, *options])
@@ -23,6 +25,8 @@ def shell(settings: MethodSettings, discoverer: Discoverer, name: str) -> str:
 def python(settings: MethodSettings, discoverer: Discoverer, name: str) -> str:
     """Return the Python that finds the same objects in the picture ``name``."""
     values = settings.to_json()
+    if discoverer.registers.choice:
+        values["registers"] = str(discoverer.registers.choice)
     if head := _head_file(settings, discoverer):
         values["head"] = head
     arguments = "\n".join(f"    {field}={value!r}," for field, value in values.items())

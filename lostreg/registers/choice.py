@@ -51,3 +51,14 @@ class RegisterChoice:
         if self.kind == "adapter":
             return str(self.path)
         return self.kind if self.path is None else f"{self.kind}:{self.path}"
+
+
+def split_model(spec: str) -> tuple[str, str | None]:
+    """Return a model's name and what ``--registers`` takes, of ``NAME`` or ``NAME+REGISTERS``.
+
+    Example:
+        >>> split_model("dinov2-l14+test-time")
+        ('dinov2-l14', 'test-time')
+    """
+    name, _, registers = spec.partition("+")
+    return name, registers or None

@@ -27,10 +27,12 @@ class RegisterPlan:
     Attributes:
         change: from the timm model with its weights to the one that runs.
         identity: what results depend on, JSON-ready; ``None`` where the model runs as it is.
+        choice: what was asked for; ``None`` leaves the model as it is.
     """
 
     change: Callable[[nn.Module], nn.Module]
     identity: dict[str, Any] | None = None
+    choice: RegisterChoice | None = None
 
 
 def plan_registers(choice: RegisterChoice | None, weights: Weights) -> RegisterPlan:
@@ -48,9 +50,9 @@ def plan_registers(choice: RegisterChoice | None, weights: Weights) -> RegisterP
         case None:
             return RegisterPlan(_unchanged)
         case RegisterChoice("native"):
-            return RegisterPlan(partial(_native, entry=weights.entry))
+            return RegisterPlan(partial(_native, entry=weights.entry), choice=choice)
         case RegisterChoice("none"):
-            return RegisterPlan(partial(_without, entry=weights.entry))
+            return RegisterPlan(partial(_without, entry=weights.entry), choice=choice)
         case RegisterChoice("test-time", path):
             found, digest = list_for(weights, path)
             units = found.by_block()
@@ -60,18 +62,20 @@ def plan_registers(choice: RegisterChoice | None, weights: Weights) -> RegisterP
                 "neurons": len(found.neurons),
                 "extra_tokens": int(bool(units)),
             }
-            return RegisterPlan(partial(add_test_time_register, units=units, name=weights.entry.name), identity)
+            add = partial(add_test_time_register, units=units, name=weights.entry.name)
+            return RegisterPlan(add, identity, choice)
         case RegisterChoice("adapter", Path() as path):
-            return _with_adapter(path, weights)
+            change, identity = _with_adapter(path, weights)
+            return RegisterPlan(change, identity, choice)
         case _:
             raise UsageError(f"{choice} does not say which registers to run with.")
 
 
-def _with_adapter(path: Path, weights: Weights) -> RegisterPlan:
+def _with_adapter(path: Path, weights: Weights) -> tuple[Callable[[nn.Module], nn.Module], dict[str, Any]]:
     adapter = read_adapter(path)
     check_adapter(adapter, weights, path.name)
     identity = {"kind": "adapter", "sha256": adapter.sha256, "extra_tokens": adapter.registers}
-    return RegisterPlan(partial(apply_adapter, adapter=adapter, name=weights.entry.name), identity)
+    return partial(apply_adapter, adapter=adapter, name=weights.entry.name), identity
 
 
 def _unchanged(model: nn.Module) -> nn.Module:

@@ -19,6 +19,7 @@ from lostreg.catalogue import ENTRIES
 from lostreg.cli import build_parser, main
 from lostreg.cli.demo import _load
 from lostreg.demo import reproduce
+from lostreg.registers.choice import RegisterChoice
 from lostreg.settings import MethodSettings
 
 ROOT = Path(__file__).parent.parent.parent
@@ -73,8 +74,33 @@ def test_a_head_goes_to_the_first_model_alone(monkeypatch):
     assert loaded == [("dino-s16", Path("h.safetensors")), ("dino-s8", None), ("dino-s16", Path("h.safetensors"))]
 
 
+def test_registers_go_to_the_model_that_names_them(monkeypatch):
+    loaded = []
+    monkeypatch.setattr("lostreg.discover.Discoverer", lambda name, **rest: loaded.append((name, rest["registers"])))
+    args = build_parser().parse_args(["demo", "--model", "dino-s16", "--model", "dino-s16+test-time"])
+    for name in args.model:
+        _load(args, name)
+    assert loaded == [("dino-s16", None), ("dino-s16", "test-time")]
+
+
+def made_up(head_file=None, registers=None):
+    """Return what the shown commands read of a discoverer."""
+    return types.SimpleNamespace(
+        head_file=head_file,
+        registers=types.SimpleNamespace(choice=RegisterChoice.parse(registers) if registers else None),
+        weights=types.SimpleNamespace(entry=ENTRIES[0]),
+    )
+
+
+def test_the_command_that_repeats_a_result_names_the_registers():
+    lost = MethodSettings("lost")
+    assert "--registers test-time" in reproduce.shell(lost, made_up(registers="test-time"), "a.jpg")
+    assert "    registers='test-time',\n" in reproduce.python(lost, made_up(registers="test-time"), "a.jpg")
+    assert "registers" not in reproduce.shell(lost, made_up(), "a.jpg") + reproduce.python(lost, made_up(), "a.jpg")
+
+
 def test_the_command_that_repeats_a_result_names_the_head():
-    discoverer = types.SimpleNamespace(head_file=Path("my head.st"), weights=types.SimpleNamespace(entry=ENTRIES[0]))
+    discoverer = made_up(head_file=Path("my head.st"))
     fitted = MethodSettings("fitted")
     assert "--head 'my head.st'" in reproduce.shell(fitted, discoverer, "a.jpg")
     assert "    head='my head.st',\n" in reproduce.python(fitted, discoverer, "a.jpg")

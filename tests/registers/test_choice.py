@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lostreg.errors import UsageError
-from lostreg.registers.choice import RegisterChoice
+from lostreg.registers.choice import RegisterChoice, split_model
 
 CHOICES = {
     "native": RegisterChoice("native"),
@@ -28,3 +28,15 @@ def test_a_choice_is_read_and_told_again(text):
 def test_anything_else_is_refused_with_what_may_be_said(text):
     with pytest.raises(UsageError, match=r"must be native, none, test-time, test-time:LIST\.json or"):
         RegisterChoice.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("spec", "parts"),
+    [
+        ("dinov2-s14", ("dinov2-s14", None)),
+        ("dinov2-l14@main+test-time", ("dinov2-l14@main", "test-time")),
+        ("dinov2-s14+a+b.safetensors", ("dinov2-s14", "a+b.safetensors")),
+    ],
+)
+def test_a_model_may_name_its_registers(spec, parts):
+    assert split_model(spec) == parts
