@@ -30,7 +30,7 @@ UNITS_PER_BLOCK = (2, 3, 7)
 WRITTEN = (1.0, 2.5, 200.0)
 """How long the planted vector is behind each of the blocks; normal tokens there are 1 to 2 long."""
 
-SHARE = 0.045
+SHARE = 0.042
 ACTIVATION = 10.0
 """About what an edited unit rises to; above what other units of the model reach on average."""
 
