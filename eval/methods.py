@@ -6,10 +6,12 @@ interval, the paired comparison with LOST on values (McNemar's exact test), and 
 
     python eval/methods.py --root VOCdevkit --split dev500 --output eval/results/methods-dev500
     python eval/methods.py --root VOCdevkit --split dev2000 --exclude-split dev500 --features v \\
+        --methods lost dino-seg tokencut maskcut attention-seed diffusion head-consensus whole-image \\
         --output eval/results/methods-dev1500
 
-Nothing is chosen on the photographs it runs on: there is no sweep. Set ``OMP_NUM_THREADS=1`` for times that another
-program on the machine cannot spoil much.
+Nothing is chosen on the photographs it runs on: there is no sweep. Leave ``fitted`` out, as in the second command,
+where its head saw the photographs; ``eval/crossfit.py`` scores heads on others. Set ``OMP_NUM_THREADS=1`` for times
+that another program on the machine cannot spoil much.
 """
 
 from __future__ import annotations

@@ -74,6 +74,22 @@ def stub_discoverer(**options):
     return made
 
 
+def short_lists(data_root, folder, **lists):
+    """Make a VOC2007 folder whose lists hold the first photographs of dev100, so many as each name says.
+
+    Returns:
+        The folder.
+    """
+    real, made = data_root / "voc07" / "VOCdevkit" / "VOC2007", folder / "VOC2007"
+    (made / "ImageSets" / "Main").mkdir(parents=True)
+    for name in ("Annotations", "JPEGImages"):
+        (made / name).symlink_to(real / name)
+    photographs = (real / "ImageSets" / "Main" / "dev100.txt").read_text().split()
+    for name, count in lists.items():
+        (made / "ImageSets" / "Main" / f"{name}.txt").write_text("\n".join(photographs[:count]) + "\n")
+    return made
+
+
 @contextlib.contextmanager
 def small_disk(folder, size):
     """Mount a disk of so many kilobytes on a new folder, or skip where that is not allowed."""

@@ -9,20 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from support import short_lists
 
 pytestmark = [pytest.mark.weights, pytest.mark.slow]
 SCRIPT = Path(__file__).parent.parent / "eval" / "crossfit.py"
 
 
 def test_every_photograph_is_scored_once(data_root, offline_weights, tmp_path):
-    real, folder = data_root / "voc07" / "VOCdevkit" / "VOC2007", tmp_path / "VOC2007"
-    lists = folder / "ImageSets" / "Main"
-    lists.mkdir(parents=True)
-    for name in ("Annotations", "JPEGImages"):
-        (folder / name).symlink_to(real / name)
-    names = (real / "ImageSets" / "Main" / "dev100.txt").read_text().split()[:16]
-    (lists / "all.txt").write_text("\n".join(names) + "\n")
-    (lists / "some.txt").write_text("\n".join(names[:8]) + "\n")
+    folder = short_lists(data_root, tmp_path, all=16, some=8)
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "weights").symlink_to(offline_weights.path.parent)
     command = [sys.executable, str(SCRIPT), "--root", str(folder), "--split", "all", "--exclude-split", "some"]

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support import short_lists
 
 from lostreg.cli import main
 
@@ -18,14 +19,9 @@ MODEL = "dinov2-s14-imgfocus"
 
 @pytest.mark.usefixtures("offline_weights")
 def test_stock_teacher_and_student_side_by_side(data_root, tmp_path):
-    real, folder = data_root / "voc07" / "VOCdevkit" / "VOC2007", tmp_path / "VOC2007"
-    lists = folder / "ImageSets" / "Main"
-    lists.mkdir(parents=True)
-    for name in ("Annotations", "JPEGImages"):
-        (folder / name).symlink_to(real / name)
-    names = (real / "ImageSets" / "Main" / "dev100.txt").read_text().split()[:3]
-    (lists / "two.txt").write_text("\n".join(names[:2]) + "\n")
-    photograph = folder / "JPEGImages" / f"{names[2]}.jpg"
+    folder = short_lists(data_root, tmp_path, two=2, three=3)
+    third = (folder / "ImageSets" / "Main" / "three.txt").read_text().split()[2]
+    photograph = folder / "JPEGImages" / f"{third}.jpg"
     few = ("--views", "2", "--epochs", "1", "--max-side", "112", "--quiet")
     out = tmp_path / "distilled"
     assert main(["registers", "distill", str(photograph), "--model", MODEL, "--output", str(out), *few]) == 0

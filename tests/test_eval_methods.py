@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support import short_lists
 
 pytestmark = pytest.mark.weights
 SCRIPT = Path(__file__).parent.parent / "eval" / "methods.py"
@@ -16,15 +17,7 @@ SCRIPT = Path(__file__).parent.parent / "eval" / "methods.py"
 @pytest.fixture
 def voc(data_root, tmp_path):
     """Return a VOC folder with two lists: 4 photographs, and 1 of them."""
-    real, folder = data_root / "voc07" / "VOCdevkit" / "VOC2007", tmp_path / "VOC2007"
-    lists = folder / "ImageSets" / "Main"
-    lists.mkdir(parents=True)
-    for name in ("Annotations", "JPEGImages"):
-        (folder / name).symlink_to(real / name)
-    names = (real / "ImageSets" / "Main" / "dev100.txt").read_text().split()[:4]
-    (lists / "four.txt").write_text("\n".join(names) + "\n")
-    (lists / "one.txt").write_text(names[0] + "\n")
-    return folder
+    return short_lists(data_root, tmp_path, four=4, one=1)
 
 
 def run(voc, output, *options):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import short_lists
 
 EVAL = Path(__file__).parent.parent / "eval"
 
@@ -38,12 +39,7 @@ def test_best_of_takes_the_first_of_equals(table3):
 @pytest.mark.weights
 @pytest.mark.usefixtures("offline_weights")
 def test_a_list_becomes_a_table(data_root, tmp_path):
-    real, folder = data_root / "voc07" / "VOCdevkit" / "VOC2007", tmp_path / "VOC2007"
-    (folder / "ImageSets" / "Main").mkdir(parents=True)
-    for name in ("Annotations", "JPEGImages"):
-        (folder / name).symlink_to(real / name)
-    names = (real / "ImageSets" / "Main" / "dev100.txt").read_text().split()[:3]
-    (folder / "ImageSets" / "Main" / "three.txt").write_text("\n".join(names) + "\n")
+    folder = short_lists(data_root, tmp_path, three=3)
     options = [
         "--layers",
         "-1",
