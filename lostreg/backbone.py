@@ -84,7 +84,7 @@ class Backbone:
         outputs = self._run(inputs, parts, self.block_index(layer)) if parts else {}
         rows, columns = frames[0].grid_hw
         patches = slice(self.prefix_tokens, self.prefix_tokens + rows * columns)
-        attention = outputs.pop("attention", None)
+        attention, norms = outputs.pop("attention", None), outputs.pop("norms", None)
         tokens: dict[Projection, torch.Tensor] = {
             name: values[:, patches].float()  # type: ignore[misc]
             for name, values in outputs.items()
@@ -95,6 +95,7 @@ class Backbone:
                 {name: values[i] for name, values in tokens.items()},
                 None if attention is None else attention[i].float()[..., patches],
                 self.class_token,
+                norms=None if norms is None else norms[i, patches],
             )
             for i, frame in enumerate(frames)
         ]

@@ -183,7 +183,7 @@ class Discoverer:
 
         Args:
             image: a path, encoded bytes, ``(height, width, 3)`` ``uint8`` RGB, or a Pillow image.
-            parts: what to keep of the forward, of ``k q v x attention``; ``None`` keeps what the method needs.
+            parts: what to keep of the forward, of ``k q v x attention norms``; ``None`` keeps what the method needs.
 
         Raises:
             ImageError: the picture cannot be read.

@@ -38,6 +38,7 @@ class Features:
             to, softmax over all tokens of the sequence, the patches kept, so a row sums to at most 1.
         class_token: whether the first of the P tokens is a CLS token (else all are registers).
         reading: what a fitted head makes of the tokens, where one has read them.
+        norms: ``(N,)`` ``float32`` or ``None``: lengths of the output tokens before the final LayerNorm.
     """
 
     frame: Frame
@@ -45,6 +46,7 @@ class Features:
     attention: torch.Tensor | None = None
     class_token: bool = False
     reading: HeadReading | None = None
+    norms: torch.Tensor | None = None
 
     @property
     def grid_hw(self) -> tuple[int, int]:

@@ -18,9 +18,10 @@ Projection = Literal["k", "q", "v", "x"]
 PROJECTIONS: tuple[Projection, ...] = get_args(Projection)
 """Keys, queries and values of a block's attention (heads joined), and its output tokens ``x``."""
 
-Part = Literal["k", "q", "v", "x", "attention"]
+Part = Literal["k", "q", "v", "x", "attention", "norms"]
 PARTS: tuple[Part, ...] = get_args(Part)
-"""All that can be asked of a forward; ``attention`` is that of the prefix tokens on the patches."""
+"""All that can be asked of a forward: projections, ``attention`` of the tokens that are no patches on the patches, and
+``norms`` of the patches' output tokens before the final LayerNorm, where outliers show."""
 
 PadMode = Literal["none", "reflect", "resize"]
 PAD_MODES: tuple[PadMode, ...] = get_args(PadMode)

@@ -38,7 +38,7 @@ class Tap(nn.Module):
         self.suffix_tokens = suffix_tokens
 
     def forward(self, x: torch.Tensor, rope: torch.Tensor | None = None, **others: Any) -> dict[Part, torch.Tensor]:
-        """Return each part asked for: ``(B, T, D)``, and ``attention`` as ``(B, P + S, heads, T)``."""
+        """Return each part: ``(B, T, D)``, ``attention`` as ``(B, P + S, heads, T)``, ``norms`` as ``(B, T)``."""
         outputs: dict[Part, torch.Tensor] = {}
         attention = self.block.attn
         normalised = self.block.norm1(x)
@@ -47,9 +47,13 @@ class Tap(nn.Module):
                 outputs[name] = _join_heads(project(attention, normalised, name))
         if "attention" in self.parts:
             outputs["attention"] = extra_attention(attention, normalised, self.prefix_tokens, self.suffix_tokens, rope)
-        if "x" in self.parts:
+        if not self.parts.isdisjoint({"x", "norms"}):
             keywords = others if rope is None else {"rope": rope, **others}
-            outputs["x"] = self.norm(self.block(x, **keywords))
+            tokens = self.block(x, **keywords)
+            if "x" in self.parts:
+                outputs["x"] = self.norm(tokens)
+            if "norms" in self.parts:
+                outputs["norms"] = tokens.float().norm(dim=-1)
         return outputs
 
 

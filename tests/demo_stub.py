@@ -30,19 +30,19 @@ class AllParts(StubBackbone):
         keys = features.tokens["k"]
         tokens = {name: keys for name in ("k", "q", "v", "x") if name in parts}
         brightness = keys.sum(dim=1).softmax(dim=0)
-        return Features(features.frame, tokens, brightness.expand(3, 6, -1).contiguous(), class_token=True)
+        attention = brightness.expand(3, 6, -1).contiguous()
+        return Features(features.frame, tokens, attention, class_token=True, norms=keys.norm(dim=1))
 
 
-def stub(name):
-    """Return a discoverer that needs no weights, made as every other is."""
+def stub(name, backbone=None):
+    """Return a discoverer that needs no weights, made as every other is, around a ViT or the one without cost."""
+
+    def made(*_):
+        return backbone or AllParts()
+
     weights = Weights(BY_NAME[name or NAMES[0]], None, "stub", "0" * 64)
-    with patch("lostreg.discover.resolve", lambda *_: weights), patch("lostreg.discover.load_backbone", made_up):
+    with patch("lostreg.discover.resolve", lambda *_: weights), patch("lostreg.discover.load_backbone", made):
         return Discoverer(method="lost", feature="k", offset="none", device="cpu")
-
-
-def made_up(*_):
-    """Return the ViT in the place of the one that would be loaded."""
-    return AllParts()
 
 
 def stub_models():

@@ -82,6 +82,25 @@ def test_keys_queries_and_tokens_equal_what_timm_computes(timm_id):
     assert all(values.shape[0] == GRID[0] * GRID[1] for values in features[0].tokens.values())
 
 
+@pytest.mark.parametrize("timm_id", FAMILIES)
+@pytest.mark.parametrize("layer", [0, -1])
+def test_norms_are_those_of_the_tokens_before_the_final_norm(timm_id, layer):
+    vit = backbone(timm_id)
+    inputs, frames = batch(vit)
+    caught = {}
+    hook = vit.model.blocks[layer].register_forward_hook(lambda m, i, o: caught.update(out=o))
+    with torch.inference_mode():
+        vit.model.forward_features(inputs)
+    hook.remove()
+    together = vit.extract(inputs, frames, frozenset({"x", "norms"}), layer)
+    alone = vit.extract(inputs, frames, frozenset({"norms"}), layer)
+    for i in (0, 1):
+        expected = caught["out"][i, vit.prefix_tokens :].square().sum(dim=1).sqrt()
+        torch.testing.assert_close(together[i].norms, expected)
+        assert torch.equal(alone[i].norms, together[i].norms)
+        assert alone[i].tokens == {}
+
+
 @pytest.mark.parametrize("timm_id", [name for name, (prefix, _) in FAMILIES.items() if prefix])
 def test_values_and_attention_rebuild_the_block_output_of_the_prefix_tokens(timm_id):
     """Attention times values, projected, must be what timm's own attention gives those tokens."""

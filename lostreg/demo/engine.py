@@ -49,7 +49,7 @@ class Analysed:
     @property
     def nbytes(self) -> int:
         """How much memory it holds."""
-        tensors = [*self.features.tokens.values(), self.features.attention]
+        tensors = [*self.features.tokens.values(), self.features.attention, self.features.norms]
         return self.rgb.nbytes + sum(each.nbytes for each in tensors if each is not None)
 
 
@@ -134,9 +134,11 @@ class Engine:
 
 def on_cpu(features: Features) -> Features:
     """Return features whose tensors lie in main memory, so that what is kept does not fill a GPU."""
-    attention = None if features.attention is None else features.attention.cpu()
     return replace(
-        features, tokens={name: values.cpu() for name, values in features.tokens.items()}, attention=attention
+        features,
+        tokens={name: values.cpu() for name, values in features.tokens.items()},
+        attention=None if features.attention is None else features.attention.cpu(),
+        norms=None if features.norms is None else features.norms.cpu(),
     )
 
 

@@ -27,8 +27,11 @@ def explanations(analysed: Analysed, discovery: Discovery) -> list[Named]:
 
 
 def token_maps(features: Features) -> dict[str, Map]:
-    """Return the norms of the output tokens, and what the CLS token and each register attend to."""
-    maps = {"token norms": _on_grid(features.projection("x").norm(dim=1).numpy(), features)}
+    """Return the lengths of the patches' tokens, and what the CLS token and each register attend to."""
+    maps = {}
+    if features.norms is not None:
+        norms = features.norms.numpy()
+        maps[f"token norms, {norms.min():.0f} to {norms.max():.0f}"] = _on_grid(norms, features)
     if features.attention is not None:
         heads = features.attention.mean(dim=1).numpy()
         names = [f"register {number} attention" for number in range(1, len(heads) + 1)]

@@ -121,7 +121,13 @@ def _over_patches(function: Callable[..., torch.Tensor], *features: Features) ->
     first = features[0]
     tokens = {name: function(*(each.tokens[name] for each in features)) for name in first.tokens}
     maps = [each.attention.movedim(-1, 0) for each in features if each.attention is not None]
-    return replace(first, tokens=tokens, attention=function(*maps).movedim(0, -1) if maps else None)
+    norms = [each.norms for each in features if each.norms is not None]
+    return replace(
+        first,
+        tokens=tokens,
+        attention=function(*maps).movedim(0, -1) if maps else None,
+        norms=function(*norms) if norms else None,
+    )
 
 
 def _put_back(shown: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from small_vits import small_backbone
 from support import picture
 
 pytest.importorskip("gradio", reason="the demo needs Gradio: pip install 'lostreg[demo]'")
@@ -22,7 +23,7 @@ from lostreg.demo import archives, gpu, limits, reproduce
 from lostreg.demo.archives import pictures_of
 from lostreg.demo.batch import DOWNLOADS, run
 from lostreg.demo.engine import Engine
-from lostreg.demo.maps import explanations, patch_at, similarity_at
+from lostreg.demo.maps import explanations, patch_at, similarity_at, token_maps
 from lostreg.demo.models import Models
 from lostreg.demo.storage import trim
 from lostreg.demo.uploads import Upload
@@ -110,7 +111,9 @@ def test_a_large_picture_is_shown_small_and_recorded_in_its_own_pixels(engine, t
 def test_maps_have_names_and_the_clicked_patch_is_most_like_itself(engine, tmp_path):
     view = look(engine, upload(picture(tmp_path / "a.png", (280, 210))), MODEL, method="lost")
     names = [name for _, name in explanations(view.analysed, view.discovery)]
-    assert names[:4] == ["degree", "seed similarity", "expansion", "token norms"]
+    assert names[:3] == ["degree", "seed similarity", "expansion"]
+    norms = view.analysed.features.norms
+    assert names[3] == f"token norms, {float(norms.min()):.0f} to {float(norms.max()):.0f}"
     assert names[4:] == ["CLS attention", "register 1 attention", "register 2 attention"]
     row, column = patch_at(view.analysed.features.frame, 168.0, 84.0)
     assert (row, column) == (6, 12)
@@ -121,6 +124,24 @@ def test_maps_have_names_and_the_clicked_patch_is_most_like_itself(engine, tmp_p
     expected = (centred @ centred[row * 20 + column]).reshape(15, 20)
     np.testing.assert_allclose(values, expected.numpy(), rtol=1e-4, atol=1e-6)
     assert patch_at(view.analysed.features.frame, 1e9, -5.0) == (0, 19)
+
+
+def test_the_maps_of_a_register_vit_name_its_registers(tmp_path):
+    """From one forward of a real, if small, ViT with four registers; brighter is what timm's own tokens say."""
+    backbone = small_backbone(reg_tokens=4)
+    seen = backbone.model.blocks[-1].register_forward_hook(lambda m, i, o: behind.append(o))
+    behind = []
+    engine = Engine(Models(("dinov2-s14",), lambda name: stub(name, backbone)))
+    view = look(engine, upload(picture(tmp_path / "a.png", (64, 48))), "dinov2-s14", method="lost")
+    named = {name.split(",")[0]: values for name, values in token_maps(view.analysed.features).items()}
+    assert list(named) == ["token norms", "CLS attention", *(f"register {n} attention" for n in range(1, 5))]
+    assert {values.shape for values in named.values()} == {view.discovery.frame.grid_hw}
+    np.testing.assert_allclose(named["token norms"].ravel(), behind[0][0, 5:].norm(dim=1).numpy(), rtol=1e-5)
+    for settings in ({"objects": 3}, {"offset": "q0.3"}, {"feature": "v"}):
+        again = look(engine, upload(tmp_path / "a.png"), "dinov2-s14", method="lost", **settings)
+        assert len(explanations(again.analysed, again.discovery)) == 9
+    seen.remove()
+    assert len(behind) == engine.forwards == 1
 
 
 def test_records_carry_the_fingerprint_of_the_command_line():

@@ -56,6 +56,7 @@ def test_features_that_move_with_the_picture_come_back_unchanged():
     for one, other in zip(alone, averaged, strict=True):
         torch.testing.assert_close(one.tokens["k"], other.tokens["k"])
         torch.testing.assert_close(one.attention, other.attention)
+        torch.testing.assert_close(one.norms, other.norms)
 
 
 def test_what_stays_in_place_is_averaged_by_how_often_a_patch_was_seen():
@@ -79,7 +80,7 @@ def test_what_stays_in_place_is_averaged_by_how_often_a_patch_was_seen():
 def read_patches(moved):
     """Return each patch's mean colour, the same for its mirror image, as features and as attention."""
     colours = torch.nn.functional.avg_pool2d(moved, 2).flatten(2)
-    return [Features(frame_of((3, 5), 2), {"k": each.T}, each[None]) for each in colours]
+    return [Features(frame_of((3, 5), 2), {"k": each.T}, each[None], norms=each.norm(dim=0)) for each in colours]
 
 
 @pytest.mark.parametrize(("grid_hw", "reach"), [((1, 1), (0, 0)), ((6, 7), (0, 1)), ((27, 36), (4, 5))])

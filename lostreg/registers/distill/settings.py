@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lostreg.errors import UsageError
-from lostreg.settings import PARTS, Part
+from lostreg.settings import PROJECTIONS, Part
 
 WEIGHT_DECAY = 1e-2
 """Of AdamW, as in the paper."""
@@ -14,6 +14,10 @@ WEIGHT_DECAY = 1e-2
 WARM_UP, FALL = 0.1, 0.05
 """The learning rate rises over this share of the steps, and falls exponentially to this share of its value; the paper
 falls as far, over 100 epochs and without a rise."""
+
+
+CAN_FOLLOW: tuple[Part, ...] = (*PROJECTIONS, "attention")
+"""What of a block a student can follow its teacher in."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +56,10 @@ class DistillSettings:
                 raise UsageError(f"{option} must be at least 1, but it is {value}.")
         if not 0 < self.learning_rate < 1:
             raise UsageError(f"--learning-rate must be above 0 and below 1, but it is {self.learning_rate}.")
-        unknown = [part for part in self.targets if part not in PARTS]
+        unknown = [part for part in self.targets if part not in CAN_FOLLOW]
         if unknown or not self.targets:
             found = repr(unknown[0]) if unknown else "empty"
-            raise UsageError(f"--targets must be among {', '.join(PARTS)}, but it is {found}.")
+            raise UsageError(f"--targets must be among {', '.join(CAN_FOLLOW)}, but it is {found}.")
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, the optimiser's among them."""
