@@ -17,6 +17,7 @@ from lostreg.bench.clock import Timing, ratios
 from lostreg.bench.machine import peak_memory_mb
 from lostreg.bench.stages import run_pipeline
 from lostreg.catalogue import OFFLINE_MODEL
+from lostreg.engines import lanes_for_many
 
 
 def main() -> None:
@@ -30,12 +31,12 @@ def main() -> None:
     parser.add_argument("--precision", default="bf16")
     args = parser.parse_args()
     files = photographs(args.root, args.split)[: args.limit]
-    reference = Discoverer(OFFLINE_MODEL, device="cpu")
-    ours = reference.with_engine(args.engine, args.precision)
+    reference = Discoverer(OFFLINE_MODEL, device="cpu", engine="torch")
+    ours = reference.with_engine(args.engine, args.precision, lanes_for_many(args.engine))
     seconds: dict[str, list[float]] = {"ours": [], "published": []}
     shares = []
     with tempfile.TemporaryDirectory() as folder:
-        run_pipeline(ours, files[:2], Path(folder) / "warm-up")
+        run_pipeline(ours, files[:4], Path(folder) / "warm-up")
         published_box(reference.backbone, files[0])
         for pair in tqdm(range(args.pairs), unit="pair"):
             started = time.perf_counter()
@@ -53,7 +54,7 @@ def main() -> None:
             "images": len(files),
             "model": reference.weights.entry.name,
             "method": reference.settings.method,
-            "engine": f"{args.engine} {args.precision}",
+            "engine": f"{args.engine} {args.precision}, {ours.engine.lanes} at once",
             "images_per_second": {name: round(len(files) / each.median, 3) for name, each in timings.items()},
             "per_image": {name: each.to_json(per=len(files)) for name, each in timings.items()},
             "times_published": ratios(timings["published"], timings["ours"]),

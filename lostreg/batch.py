@@ -2,7 +2,7 @@
 
 Four stages, each bounded, so memory does not grow with the number of pictures::
 
-    decode (threads) -> buckets of equal grid -> ViT (this thread) -> graph, record, overlay (one thread)
+    decode (threads) -> buckets of equal grid -> ViT (a thread per lane) -> graph, record, overlay (one thread)
 
 A picture that cannot be done is reported and costs only itself. A stop request is honoured between batches;
 what is finished is written.
@@ -50,6 +50,7 @@ class BatchPlan:
         settings: fingerprint written into every record.
         batch_size: pictures per ViT forward.
         workers: decoding threads.
+        lanes: forwards at once, as many as the discoverer's engine takes.
         upright: decode into the displayed frame; else into the stored one.
         max_pixels: refuse larger pictures.
     """
@@ -57,6 +58,7 @@ class BatchPlan:
     settings: str
     batch_size: int = 1
     workers: int = 2
+    lanes: int = 1
     upright: bool = True
     max_pixels: int = MAX_PIXELS
 
@@ -79,8 +81,10 @@ class _Flow:
     results: Results
     on_discovery: Callable[[Record, Discovery, Photograph], None]
     stopped: Callable[[], bool]
+    vit: ThreadPoolExecutor
     finisher: ThreadPoolExecutor
     batch_size: int
+    running: deque[tuple[list[_Prepared], Future[list[Features]]]] = field(default_factory=deque)
     finishing: deque[Future[None]] = field(default_factory=deque)
 
 
@@ -103,8 +107,8 @@ def run_batch(
         on_discovery: called with each record before it is added, for overlays.
         stopped: asked between batches; once true, nothing new is begun and what is begun is finished.
     """
-    with ThreadPoolExecutor(1, "lostreg-finish") as finisher:
-        flow = _Flow(discoverer, plan, results, on_discovery, stopped, finisher, plan.batch_size)
+    with ThreadPoolExecutor(1, "lostreg-finish") as finisher, ThreadPoolExecutor(plan.lanes, "lostreg-vit") as vit:
+        flow = _Flow(discoverer, plan, results, on_discovery, stopped, vit, finisher, plan.batch_size)
         buckets: defaultdict[tuple[int, int], list[_Prepared]] = defaultdict(list)
         for prepared in _decoded(flow, items):
             bucket = buckets[prepared.frame.grid_hw]
@@ -116,12 +120,13 @@ def run_batch(
         for bucket in buckets.values():
             if not stopped():
                 _forward(flow, bucket)
+        _collect_down_to(flow, 0)
         _finish_down_to(flow, 0)
 
 
 def _decoded(flow: _Flow, items: Iterable[ImageItem]) -> Iterator[_Prepared]:
     """Yield pictures in order, decoded ahead by threads; failures are reported where they would have come."""
-    ahead = flow.plan.workers + _BATCHES_WAITING * flow.batch_size
+    ahead = flow.plan.workers + _BATCHES_WAITING * flow.plan.lanes * flow.batch_size
     waiting: deque[tuple[ImageItem, Future[_Prepared]]] = deque()
     with ThreadPoolExecutor(flow.plan.workers, "lostreg-decode") as pool:
         source = iter(items)
@@ -151,20 +156,40 @@ def _decode(flow: _Flow, item: ImageItem) -> _Prepared:
 
 
 def _forward(flow: _Flow, batch: list[_Prepared]) -> None:
-    """Run the ViT on pictures of one grid and queue them for finishing; out of memory halves the batch."""
+    """Queue pictures of one grid for the ViT, in parts if memory has been too short for so many at once.
+
+    One batch waits beside those in the lanes, so that a lane that gets free finds work; with a single lane none does,
+    so that each batch knows what fitted before it.
+    """
+    lanes = flow.plan.lanes
+    while batch:
+        _collect_down_to(flow, lanes if lanes > 1 else 0)
+        part, batch = batch[: flow.batch_size], batch[flow.batch_size :]
+        flow.running.append((part, flow.vit.submit(_extract, flow, part)))
+
+
+def _extract(flow: _Flow, batch: list[_Prepared]) -> list[Features]:
     started = time.perf_counter()
-    try:
-        inputs = _stacked(batch, flow.discoverer.backbone.device)
-        features = flow.discoverer.extract_batch(inputs, [each.frame for each in batch])
-    except RuntimeError as error:
-        if not _is_out_of_memory(error):
-            raise
-        _forward_in_halves(flow, batch)
-        return
+    inputs = _stacked(batch, flow.discoverer.backbone.device)
+    features = flow.discoverer.extract_batch(inputs, [each.frame for each in batch])
     for each in batch:
         each.ms["vit"] = round(_ms_since(started) / len(batch), 2)
-    _finish_down_to(flow, _BATCHES_WAITING - 1)
-    flow.finishing.append(flow.finisher.submit(_finish, flow, batch, features))
+    return features
+
+
+def _collect_down_to(flow: _Flow, running: int) -> None:
+    """Queue the oldest forwards for finishing until so many still run; out of memory halves the batch."""
+    while len(flow.running) > running:
+        batch, future = flow.running.popleft()
+        try:
+            features = future.result()
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
+            _forward_in_halves(flow, batch)
+            continue
+        _finish_down_to(flow, _BATCHES_WAITING * flow.plan.lanes - 1)
+        flow.finishing.append(flow.finisher.submit(_finish, flow, batch, features))
 
 
 def _stacked(batch: list[_Prepared], device: torch.device) -> torch.Tensor:

@@ -258,15 +258,15 @@ class Discoverer:
             **head,
         }
 
-    def with_engine(self, engine: EngineName, precision: Precision = "auto") -> Discoverer:
-        """Return the same model run by another engine; weights are shared.
+    def with_engine(self, engine: EngineName, precision: Precision = "auto", lanes: int = 1) -> Discoverer:
+        """Return the same model run by another engine, or by more lanes of it; weights are shared.
 
         Raises:
             UsageError: the engine or the precision cannot be had here.
         """
         other = copy.copy(self)
         vit = self.backbone
-        other.engine = make_engine(engine, precision, vit.device)
+        other.engine = make_engine(engine, precision, vit.device, lanes)
         other.precision = other.engine.precision
         other.backbone = Backbone(vit.entry, vit.model, vit.device, other.precision, other.engine)
         return other

@@ -42,9 +42,9 @@ def photographs(count, sizes=((80, 60),)):
         yield ImageItem(f"{number}.jpg", f"{number}.jpg", Photograph(rgb))
 
 
-def found(count, sizes=((80, 60),), batch_size=1, workers=2, **stub):
+def found(count, sizes=((80, 60),), batch_size=1, workers=2, lanes=1, **stub):
     results, discoverer = Collected(), stub_discoverer(**stub)
-    run_batch(discoverer, photographs(count, sizes), results, BatchPlan("s", batch_size, workers))
+    run_batch(discoverer, photographs(count, sizes), results, BatchPlan("s", batch_size, workers, lanes))
     return results, discoverer.backbone.batches
 
 
@@ -54,10 +54,10 @@ def test_no_pictures_no_results():
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 8])
-@pytest.mark.parametrize("workers", [1, 4])
-def test_every_picture_once_with_the_same_boxes(batch_size, workers):
+@pytest.mark.parametrize(("workers", "lanes"), [(1, 1), (4, 1), (2, 3)])
+def test_every_picture_once_with_the_same_boxes(batch_size, workers, lanes):
     sizes = ((80, 60), (60, 80), (200, 100))
-    results, batches = found(50, sizes, batch_size, workers)
+    results, batches = found(50, sizes, batch_size, workers, lanes)
     alone, _ = found(50, sizes)
     assert sorted(record.key for record in results.records) == sorted(record.key for record in alone.records)
     assert len(results.records) == 50
@@ -104,6 +104,25 @@ def test_out_of_memory_halves_the_batch_and_changes_nothing():
     assert max(batches[batches.index(2) :]) <= 4
     boxes = {record.key: record.objects for record in alone.records}
     assert {record.key: record.objects for record in results.records} == boxes
+
+
+def test_out_of_memory_in_one_of_several_lanes_costs_no_picture():
+    results, _ = found(40, batch_size=4, lanes=3, fits=3 * 70 * 84)
+    assert len(results.records) == 40
+
+
+def test_lanes_run_at_once():
+    discoverer, meeting = stub_discoverer(), threading.Barrier(2, timeout=20)
+    extract = discoverer.backbone.extract
+
+    def meet_and_extract(*arguments):
+        meeting.wait()
+        return extract(*arguments)
+
+    discoverer.backbone.extract = meet_and_extract
+    results = Collected()
+    run_batch(discoverer, photographs(4), results, BatchPlan("s", lanes=2))
+    assert len(results.records) == 4
 
 
 def test_a_picture_too_large_for_the_device_is_a_failure_of_its_own():

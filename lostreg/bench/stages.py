@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from lostreg.bench.baseline import published_box
 from lostreg.bench.clock import alternate, ratios
 from lostreg.bench.machine import machine, peak_memory_mb, product_peaks, synchronise
 from lostreg.discover import Discoverer, on_photograph
+from lostreg.engines import lanes_for_many
 from lostreg.errors import UsageError
 from lostreg.images import read_photograph
 from lostreg.objects import find_objects
@@ -119,7 +121,10 @@ def count_gflop(discoverer: Discoverer, inputs: torch.Tensor, frames: list[Any])
 
 
 def _runners(discoverer: Discoverer, plan: BenchPlan) -> dict[str, Discoverer]:
-    """Return the discoverer on every engine and precision asked for; what does not work here is left out."""
+    """Return the discoverer on every engine and precision asked for, by name; what does not work here is left out.
+
+    An engine that gains by several forwards at once is there twice.
+    """
     runners: dict[str, Discoverer] = {}
     refusal = UsageError(f"There is nothing to measure: no {plan.engine} in {plan.precision}.")
     for engine, precision in VARIANTS:
@@ -128,6 +133,9 @@ def _runners(discoverer: Discoverer, plan: BenchPlan) -> dict[str, Discoverer]:
                 runners[f"{engine} {precision}"] = discoverer.with_engine(engine, precision)
             except UsageError as error:
                 refusal = error
+                continue
+            if (lanes := lanes_for_many(engine)) > 1:
+                runners[f"{engine} {precision} x{lanes}"] = discoverer.with_engine(engine, precision, lanes)
     if not runners:
         raise refusal
     return runners
@@ -144,23 +152,28 @@ def _vit_rows(
 
     def forward(runner: Discoverer) -> Callable[[], None]:
         def run() -> None:
-            runner.extract_batch(inputs, frames)
+            running = [pool.submit(runner.extract_batch, inputs, frames) for _ in range(runner.engine.lanes)]
+            for each in running:
+                each.result()
             synchronise(runner.backbone.device)
 
         return run
 
-    timings = alternate({name: forward(runner) for name, runner in variants.items()}, rounds)
+    with ThreadPoolExecutor() as pool:
+        timings = alternate({name: forward(runner) for name, runner in variants.items()}, rounds)
     rows = []
     for name, runner in variants.items():
-        rate = batch * gflop / timings[name].median
+        pictures = batch * runner.engine.lanes
+        rate = pictures * gflop / timings[name].median
         rows.append(
             {
                 "engine": runner.engine.name,
                 "precision": runner.precision,
                 "batch": batch,
+                "at_once": runner.engine.lanes,
                 "grid_hw": list(frame.grid_hw),
                 "gflop": round(gflop, 2),
-                **timings[name].to_json(per=batch),
+                **timings[name].to_json(per=pictures),
                 "gflops": round(rate, 1),
                 "share_of_peak": round(rate / peaks[runner.precision], 3),
             }
@@ -189,7 +202,7 @@ def _end_to_end(
     discoverer: Discoverer, variants: dict[str, Discoverer], pictures: list[Path], plan: BenchPlan, folder: Path
 ) -> dict[str, Any]:
     """Run the pipeline over the pictures with every variant, from files to a run folder."""
-    repeats = max(1, 4 // len(pictures))  # so that decoding can run ahead
+    repeats = max(1, 8 // len(pictures))  # so that decoding can run ahead and lanes stay full
     files = pictures * repeats
     shares: dict[str, list[float]] = {name: [] for name in variants}
     numbers = itertools.count()
@@ -216,13 +229,14 @@ def _end_to_end(
 
 
 def run_pipeline(discoverer: Discoverer, files: Sequence[Path], run: Path, batch_size: int = 1) -> float:
-    """Discover in files into a new run folder; return the share of the time that the ViT was not running."""
+    """Discover in files into a new run folder; return the share of the time that the ViT's lanes were not running."""
+    lanes = discoverer.engine.lanes
     items = [ImageItem(f"{number}/{path.name}", str(path), path) for number, path in enumerate(files)]
     started = time.perf_counter()
     with RunFolder(run, {}) as results:
         collected = _Collected(results)
-        run_batch(discoverer, items, collected, BatchPlan("bench", batch_size=batch_size, upright=False))
-    return 1 - collected.vit_ms / 1000 / (time.perf_counter() - started)
+        run_batch(discoverer, items, collected, BatchPlan("bench", batch_size, lanes=lanes, upright=False))
+    return 1 - collected.vit_ms / 1000 / lanes / (time.perf_counter() - started)
 
 
 class _Collected:

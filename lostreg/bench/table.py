@@ -12,10 +12,10 @@ def to_text(found: dict[str, Any]) -> str:
         f"{found['model']} on {where['device']}, {where['threads']} thread(s); matrix products reach "
         + ", ".join(f"{rate:.0f} GFLOP/s in {precision}" for precision, rate in peaks.items()),
         "",
-        "ViT                  batch   ms per picture (10 to 90 %)   GFLOP/s   of the peak",
+        "ViT                  batch   at once   ms per picture (10 to 90 %)   GFLOP/s   of the peak",
     ]
     lines += [
-        f"{row['engine']:9} {row['precision']:10} {row['batch']:5}   {_ms(row):27} {row['gflops']:9.0f} "
+        f"{row['engine']:9} {row['precision']:10} {row['batch']:5}   {row['at_once']:7}   {_ms(row):27} {row['gflops']:9.0f} "
         f"{100 * row['share_of_peak']:11.0f} %"
         for row in found["vit"]
     ]

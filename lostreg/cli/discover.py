@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from lostreg.sources import Listing
 
 OVERLAYS_UP_TO = 100
+WORTH_LANES = 8
+"""Pictures from which on it pays to set the engine up for several forwards at once."""
 """Without --overlays or --no-overlays, runs of up to so many pictures get them."""
 
 
@@ -84,10 +86,11 @@ def run(args: argparse.Namespace) -> int:
     discoverer = discoverer_from(args)
     # VOC and COCO annotate the stored frame, so a dataset's pictures are not turned upright
     identity = discoverer.identity(upright=args.dataset is None)
-    plan = _plan(args, discoverer, identity)
     with ExitStack() as stack:
         folder = _open_folder(args, identity, stack)
         listing = _remaining(args, listing, folder)
+        discoverer = _for_many(discoverer, listing.total)
+        plan = _plan(args, discoverer, identity)
         progress = stack.enter_context(Progress(listing.total, quiet=args.quiet))
         stop = stack.enter_context(orderly_stop())
         results = Collector(folder, progress, as_json=args.json, quiet=args.quiet)
@@ -201,6 +204,16 @@ def _keep_recorded_model(args: argparse.Namespace) -> None:
         args.model = read_header(args.output).get("identity", {}).get("model")
 
 
+def _for_many(discoverer: Discoverer, total: int | None) -> Discoverer:
+    """Run several forwards at once where the engine gains by it; a few pictures would not repay the second set-up."""
+    from lostreg.engines import lanes_for_many
+
+    lanes = lanes_for_many(discoverer.engine.name)
+    if lanes == 1 or (total is not None and total < WORTH_LANES):
+        return discoverer
+    return discoverer.with_engine(discoverer.engine.name, discoverer.precision, lanes)
+
+
 def _plan(args: argparse.Namespace, discoverer: Discoverer, identity: dict[str, Any]) -> BatchPlan:
     from lostreg.batch import BatchPlan
     from lostreg.images import MAX_PIXELS
@@ -211,6 +224,7 @@ def _plan(args: argparse.Namespace, discoverer: Discoverer, identity: dict[str, 
         settings=fingerprint(identity),
         batch_size=args.batch_size or (1 if on_cpu else 16),
         workers=args.workers or 2,
+        lanes=discoverer.engine.lanes,
         upright=args.dataset is None,
         max_pixels=args.max_pixels or MAX_PIXELS,
     )

@@ -15,8 +15,25 @@ from lostreg.errors import UsageError
 from lostreg.settings import ENGINES, PRECISIONS, EngineName, Precision
 
 
-def make_engine(name: EngineName, precision: Precision, device: torch.device) -> Engine:
+MOST_LANES = 4
+
+
+def lanes_for_many(name: str) -> int:
+    """Return how many forwards at once give the most pictures per second, as far as that was measured.
+
+    PyTorch has one: its threads are shared by all forwards of a process.
+    """
+    return min(MOST_LANES, torch.get_num_threads()) if name == "openvino" else 1
+
+
+def make_engine(name: EngineName, precision: Precision, device: torch.device, lanes: int = 1) -> Engine:
     """Return the engine that is asked for; precision ``auto`` is fp32.
+
+    Args:
+        name: of the engine.
+        precision: of the forward.
+        device: where the weights lie.
+        lanes: how many forwards share the cores, see :func:`lanes_for_many`; PyTorch runs one.
 
     Raises:
         UsageError: unknown, not installed, not for this device, or a precision that the device lacks; the sentence
@@ -31,7 +48,7 @@ def make_engine(name: EngineName, precision: Precision, device: torch.device) ->
         return TorchEngine(device, chosen)
     from lostreg.engines.openvino_engine import OpenVinoEngine
 
-    return OpenVinoEngine(device, chosen)
+    return OpenVinoEngine(device, chosen, lanes)
 
 
-__all__ = ["Engine", "TorchEngine", "make_engine", "native_precisions"]
+__all__ = ["Engine", "TorchEngine", "lanes_for_many", "make_engine", "native_precisions"]

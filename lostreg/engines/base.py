@@ -21,6 +21,10 @@ class Engine(Protocol):
     def precision(self) -> Precision:
         """The precision of the forward."""
 
+    @property
+    def lanes(self) -> int:
+        """How many threads may call :meth:`run` at once, each on its share of the cores."""
+
     def run(self, view: nn.Module, inputs: torch.Tensor) -> dict[Part, torch.Tensor]:
         """Run a ViT that was cut down to what is read of it.
 

@@ -25,6 +25,7 @@ class TorchEngine:
     """
 
     name = "torch"
+    lanes = 1
 
     def __init__(self, device: torch.device, precision: Precision) -> None:
         """Refuse a precision that the device would only emulate."""

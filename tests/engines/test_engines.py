@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import timm
@@ -108,7 +110,7 @@ def test_openvino_features_outlive_the_next_forward(openvino_engine):
 
 
 def test_openvino_that_computes_something_else_is_refused(openvino_engine, monkeypatch):
-    from lostreg.engines import openvino_engine as module
+    from lostreg.engines import openvino_model as module
 
     right = module.CompiledBlocks.forward
     monkeypatch.setattr(
@@ -137,3 +139,34 @@ def test_openvino_bf16_is_near_fp32_or_refused(openvino_engine):
     short = features(openvino_engine("bf16"), (6, 6), model(), parts={"k"})()[0].tokens["k"]
     assert 0 < float((short - exact).norm() / exact.norm()) < 0.03
     assert "next best choice is --precision bf16" in refused("openvino", "fp16")
+
+
+def test_openvino_in_lanes_gives_each_thread_its_own_answer(openvino_engine):
+    lanes = make_engine("openvino", "fp32", CPU, lanes=2)
+    grids = [(3, 4), (5, 2), (4, 4), (2, 7)]
+    alone = [features(openvino_engine(), grid_hw, model(), parts={"k"})()[0].tokens["k"] for grid_hw in grids]
+    waiting = [features(lanes, grid_hw, model(), parts={"k"}) for grid_hw in grids]
+    with ThreadPoolExecutor(4) as pool:
+        found = [pool.submit(extract) for extract in waiting * 8]
+    for number, future in enumerate(found):
+        torch.testing.assert_close(future.result()[0].tokens["k"], alone[number % 4], rtol=1e-3, atol=1e-4)
+
+
+def test_a_compiled_model_is_kept_and_known_by_its_weights(openvino_engine, capfd, tmp_path):
+    def keys(vit):
+        return features(openvino_engine(), (3, 4), vit, parts={"k"})()[0].tokens["k"]
+
+    first = keys(model())
+    assert "compiling" in capfd.readouterr().err
+    assert torch.equal(keys(model()), first)
+    assert "compiling" not in capfd.readouterr().err
+    changed = copy.deepcopy(model())
+    changed.blocks[0].mlp.fc1.weight.mul_(1.5)
+    assert not torch.allclose(keys(changed), first)
+    assert "compiling" in capfd.readouterr().err
+    kept = sorted((tmp_path / "openvino").iterdir())
+    assert len(kept) == 2
+    for path in kept:
+        path.write_bytes(path.read_bytes()[:1000])
+    assert torch.equal(keys(model()), first)
+    assert "compiling" in capfd.readouterr().err
