@@ -15,6 +15,7 @@ import io
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -52,6 +53,34 @@ _BACK_TO_STORED = {
     8: Image.Transpose.ROTATE_270,
 }
 _RGB = NDArray[np.uint8]
+
+
+class _PillowLimitOff:
+    """Holds Pillow's own limit of pixels off while any thread reads here, where a stricter one is judged.
+
+    Pillow's is one number for the whole process: it would warn of pictures that are refused anyway, and refuse those
+    that the caller allows. Other code finds it as it left it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._readers = 0
+        self._usual: int | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._readers == 0:
+                self._usual, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            self._readers += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._readers -= 1
+            if self._readers == 0:
+                Image.MAX_IMAGE_PIXELS = self._usual
+
+
+_OWN_LIMIT = _PillowLimitOff()
 
 
 @dataclass(frozen=True)
@@ -106,7 +135,11 @@ def _read_stream(stream: BinaryIO, name: str, upright: bool, max_pixels: int) ->
     if not stream.read(1):
         raise ImageError("empty", f"{name} is empty (0 bytes).")
     stream.seek(0)
-    image = _open_header(stream, name)
+    with _OWN_LIMIT:
+        return _judge_and_decode(_open_header(stream, name), name, upright, max_pixels)
+
+
+def _judge_and_decode(image: Image.Image, name: str, upright: bool, max_pixels: int) -> Photograph:
     width, height = image.size
     if width * height > max_pixels:
         raise ImageError(
@@ -127,8 +160,6 @@ def _read_stream(stream: BinaryIO, name: str, upright: bool, max_pixels: int) ->
 def _open_header(stream: BinaryIO, name: str) -> Image.Image:
     try:
         return Image.open(stream, formats=FORMATS)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError("too-large", f"{name} claims far too many pixels to decode: {_short(error)}.") from error
     except UnidentifiedImageError:
         raise ImageError("not-an-image", f"{name} is not a picture in a known format ({', '.join(FORMATS)}).") from None
     except _DECODER_ERRORS as error:

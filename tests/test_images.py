@@ -7,6 +7,7 @@ import struct
 import time
 import tracemalloc
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -111,7 +112,6 @@ def bomb(width, height):
 
 
 @pytest.mark.parametrize("side", [12_000, 20_000])
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_a_small_file_that_claims_gigabytes_is_refused_from_its_header(tmp_path, side):
     path = tmp_path / "bomb.png"
     path.write_bytes(bomb(side, side))
@@ -133,6 +133,17 @@ def test_the_limit_can_be_moved(tmp_path):
     with pytest.raises(ImageError, match="raise the limit"):
         read_photograph(path, max_pixels=9_999)
     assert MAX_PIXELS > 8160 * 6144  # a 50 megapixel camera
+
+
+@pytest.mark.parametrize("pillows", [5_000, 9_000])  # below half of the picture, where Pillow refuses; else it warns
+def test_our_limit_counts_and_pillows_is_left_as_it_was(tmp_path, monkeypatch, pillows):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", pillows)
+    path = picture(tmp_path / "a.png", (101, 100))
+    with ThreadPoolExecutor(8) as readers:
+        assert {read.wh for read in readers.map(read_photograph, [path] * 64)} == {(101, 100)}
+    with pytest.raises(ImageError, match="101 x 100 pixels"):
+        read_photograph(path, max_pixels=10_000)
+    assert pillows == Image.MAX_IMAGE_PIXELS
 
 
 def jpeg_bytes():
