@@ -8,7 +8,7 @@ from unittest.mock import patch
 import torch
 from support import StubBackbone
 
-from lostreg.catalogue import BY_NAME
+from lostreg.catalogue import BY_NAME, OFFLINE_MODEL
 from lostreg.demo.models import Models
 from lostreg.demo.server import launch
 from lostreg.demo.storage import own_folder
@@ -16,7 +16,7 @@ from lostreg.discover import Discoverer
 from lostreg.features import Features
 from lostreg.weights import Weights
 
-NAMES = ("dinov2-s14", "dino-s16")
+NAMES = ("dinov2-s14", "dino-s16", OFFLINE_MODEL)
 
 
 class AllParts(StubBackbone):
@@ -40,7 +40,8 @@ def stub(name, backbone=None):
     def made(*_):
         return backbone or AllParts()
 
-    weights = Weights(BY_NAME[name or NAMES[0]], None, "stub", "0" * 64)
+    entry = BY_NAME[name or NAMES[0]]
+    weights = Weights(entry, None, "stub", entry.sha256 or "0" * 64)
     with patch("lostreg.discover.resolve", lambda *_: weights), patch("lostreg.discover.load_backbone", made):
         return Discoverer(method="lost", feature="k", offset="none", device="cpu")
 

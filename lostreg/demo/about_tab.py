@@ -58,7 +58,7 @@ def _methods() -> str:
 
 
 def _models(engine: Engine) -> str:
-    facts = [describe(engine, name) for name in engine.models.names]
+    facts = [describe(name) for name in engine.models.names]
     rows = [f"| {each['name']} | `{each['timm_id']}` | {each['licence']} | {each['why']} |" for each in facts]
     note = f"\n\nThis page is {engine.models.note}." if engine.models.note else ""
     head = (

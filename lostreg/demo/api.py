@@ -9,8 +9,10 @@ import gradio as gr
 
 from lostreg.demo.discover_tab import PICTURE_QUEUE
 from lostreg.demo.engine import Engine
+from lostreg.demo.models import entry_of, preset_of
 from lostreg.demo.uploads import Upload, picture_input
 from lostreg.demo.views import look
+from lostreg.discover import choose_method
 from lostreg.errors import LostregError, UsageError
 from lostreg.settings import parse_k_patches, parse_objects
 
@@ -24,25 +26,33 @@ def endpoints(engine: Engine) -> None:
         picture = picture_input(label="picture")
         model = gr.Textbox(engine.models.names[0], label="model")
         settings = [
-            gr.Textbox(PRESET, label=label) for label in ("method", "feature", "offset", "k_patches", "objects")
+            gr.Textbox(PRESET, label=label)
+            for label in ("method", "feature", "offset", "k_patches", "objects", "quality")
         ]
         answer = gr.JSON(label="record")
         offered = gr.JSON(label="models")
         trigger, list_models = gr.Button(), gr.Button()
 
     def discover(
-        picture: Upload | None, model: str, method: str, feature: str, offset: str, k_patches: str, objects: str
+        picture: Upload | None,
+        model: str,
+        method: str,
+        feature: str,
+        offset: str,
+        k_patches: str,
+        objects: str,
+        quality: str,
     ) -> dict[str, Any]:
         """Find the objects of one picture; the answer is a record as in records.jsonl, its "path" being null.
 
         Settings are those of the command line as text, such as "3", "auto" or "q0.5"; "preset" leaves one to the model.
         """
         given = {"method": method, "feature": feature, "offset": offset, "k_patches": k_patches, "objects": objects}
-        return record(engine, picture, model, given)
+        return record(engine, picture, model, {**given, "quality": quality})
 
     def models() -> list[dict[str, Any]]:
         """List the models on offer, with the settings that "preset" stands for."""
-        return [describe(engine, name) for name in engine.models.names]
+        return [describe(name) for name in engine.models.names]
 
     trigger.click(discover, [picture, model, *settings], answer, api_name="discover", **PICTURE_QUEUE)
     list_models.click(models, None, offered, api_name="models", **PICTURE_QUEUE)
@@ -66,9 +76,11 @@ def settings_of(given: dict[str, str]) -> dict[str, Any]:
     """Read settings that were sent as text, those left to the model's preset left out.
 
     Raises:
-        UsageError: a number is none.
+        UsageError: a number is none, or a quality and a method contradict each other.
     """
     chosen: dict[str, Any] = {name: str(text) for name, text in given.items() if text != PRESET}
+    if "quality" in chosen:
+        chosen["method"] = choose_method(chosen.get("method"), False, chosen.pop("quality"))
     if "k_patches" in chosen:
         chosen["k_patches"] = parse_k_patches(chosen["k_patches"])
     if "objects" in chosen:
@@ -76,13 +88,9 @@ def settings_of(given: dict[str, str]) -> dict[str, Any]:
     return chosen
 
 
-def describe(engine: Engine, name: str) -> dict[str, Any]:
+def describe(name: str) -> dict[str, Any]:
     """Say what a model is and how it is read."""
-    from lostreg.presets import PRESETS
-    from lostreg.weights import find_entry
-
-    entry = find_entry(name)[0]
-    preset = PRESETS[entry.family]
+    entry, preset = entry_of(name), preset_of(name)
     return {
         "name": name,
         "timm_id": entry.timm_id,

@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from lostreg.demo import maps, reproduce, texts
-from lostreg.demo.controls import Controls, controls, overrides, show_where_read, values_of
+from lostreg.demo.controls import Controls, controls, overrides, show_where_read, tell_wanted
 from lostreg.demo.engine import Engine
 from lostreg.demo.limits import MAX_PICTURE_BYTES, MAX_PICTURE_PIXELS, MEGABYTE, read_bytes
 from lostreg.demo.uploads import Upload, picture_input
@@ -138,9 +138,6 @@ def _connect(engine: Engine, picture: Any, chosen: Controls, threshold: Any, sho
     def show(upload: Upload | None, model: str, *values: Any) -> tuple[Any, ...]:
         return _answer(engine, upload, model, *values)
 
-    def preset(model: str) -> tuple[Any, ...]:
-        return values_of(engine.models.get(model).settings)
-
     def similarity(
         upload: Any,
         model: Any,
@@ -158,19 +155,9 @@ def _connect(engine: Engine, picture: Any, chosen: Controls, threshold: Any, sho
     quiet: dict[str, Any] = {"queue": False, "api_visibility": "private"}
     picture.change(show, inputs, shown.all, **run)
     picture.change(lambda: gr.Image(visible=False), None, similar, **quiet)
-    gr.on(
-        [each.input for each in chosen.all[1:]],
-        show,
-        inputs,
-        shown.all,
-        trigger_mode="always_last",
-        show_progress="hidden",
-        **run,
-    )
-    threshold.input(lambda share: f"q{share:g}", threshold, chosen.offset, trigger_mode="always_last", **quiet).then(
-        show, inputs, shown.all, show_progress="hidden", **run
-    )
-    chosen.model.input(preset, chosen.model, chosen.all[1:], **run).then(show, inputs, shown.all, **run)
+    chosen.wanted.change(show, inputs, shown.all, trigger_mode="always_last", show_progress="hidden", **run)
+    share = threshold.input(None, threshold, chosen.offset, js="(share) => `q${share}`", api_visibility="private")
+    tell_wanted(share.then, chosen)
     shown.result.select(similarity, inputs, similar, **run)
 
 

@@ -6,13 +6,25 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from threading import Lock
 
-from lostreg.catalogue import ENTRIES
+from lostreg.catalogue import ENTRIES, ModelEntry
 from lostreg.discover import Discoverer
 from lostreg.errors import UsageError
-from lostreg.weights import is_cached
+from lostreg.presets import PRESETS, Preset
+from lostreg.registers.choice import split_model
+from lostreg.weights import find_entry, is_cached
 
 LOADED_MOST = 2
 """As many as the compare tab needs at once; the one that was used longest ago makes room."""
+
+
+def entry_of(name: str) -> ModelEntry:
+    """Return the catalogue's entry of a name on offer, ``NAME[@REVISION][+REGISTERS]``."""
+    return find_entry(split_model(name)[0])[0]
+
+
+def preset_of(name: str) -> Preset:
+    """Return what a model on offer is read with where nothing else is said."""
+    return PRESETS[entry_of(name).family]
 
 
 class Models:

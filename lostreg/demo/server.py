@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import lostreg
 from lostreg.demo.blocks import build
@@ -28,6 +29,13 @@ h1, h2, h3, strong, th { font-weight: 600 !important; }
   #discover-row .below { order: 2; }
 }
 """
+
+
+ICON = (
+    "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'><rect x='2' y='3' width='12' height='10' rx='1' "
+    "fill='#40c4ff55' stroke='#1995c9' stroke-width='2'/><circle cx='8' cy='8' r='2' fill='#ffb000'/></svg>"
+)
+"""A box and its seed. Part of the page, as browsers look for an icon beside it, where behind a proxy others answer."""
 
 
 def launch(models: Models, *, host: str | None = None, port: int | None = None, root_path: str | None = None) -> Any:
@@ -56,6 +64,7 @@ def launch(models: Models, *, host: str | None = None, port: int | None = None, 
             allowed_paths=[str(path) for path in examples],
             footer_links=["api", "settings"],
             css=CSS,
+            head=f'<link rel="icon" href="data:image/svg+xml,{quote(ICON)}">',
             prevent_thread_lock=True,
         )
     except OSError as error:

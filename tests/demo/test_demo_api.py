@@ -10,6 +10,7 @@ from demo_pictures import bomb, encoded, photograph
 from PIL import Image
 from support import picture
 
+from lostreg.catalogue import OFFLINE_MODEL
 from lostreg.records import Record, decode_mask
 
 gradio_client = pytest.importorskip("gradio_client", reason="the demo needs Gradio: pip install 'lostreg[demo]'")
@@ -58,6 +59,17 @@ def test_the_mask_is_that_of_the_picture(client, photo):
     assert [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1] == found["bbox_xyxy"]
 
 
+def test_the_quality_chooses_the_method_as_on_the_command_line(client, photo):
+    fast, preset = (ask(client, photo, **chosen) for chosen in ({"quality": "fast"}, {}))
+    assert fast["settings"] == preset["settings"]
+    assert fast["objects"] == preset["objects"]
+    best, fitted = (
+        ask(client, photo, model=OFFLINE_MODEL, **chosen) for chosen in ({"quality": "best"}, {"method": "fitted"})
+    )
+    assert best["objects"] == fitted["objects"]
+    assert best["settings"] == fitted["settings"] != preset["settings"]
+
+
 def test_the_vit_runs_once_per_picture_and_model(client, tmp_path):
     path = picture(tmp_path / "once.png", (294, 210))
     ran = ["vit" in ask(client, path, objects=str(count))["ms"] for count in (1, 2, 3)]
@@ -80,7 +92,7 @@ def test_every_endpoint_is_described(client):
     assert set(named) == {"/discover", "/models"}
     assert named["/discover"]["description"].startswith("Find the objects of one picture")
     models = client.predict(api_name="/models")
-    assert [each["name"] for each in models] == ["dinov2-s14", "dino-s16"]
+    assert [each["name"] for each in models] == ["dinov2-s14", "dino-s16", "dinov2-s14-imgfocus"]
     assert all(each["licence"] and each["why"] and each["preset"]["method"] for each in models)
 
 
@@ -90,6 +102,9 @@ def test_every_endpoint_is_described(client):
         ({"model": "nosuch"}, "model must be one of"),
         ({"model": "dinov2-g14"}, "model must be one of"),
         ({"model": "/etc/passwd"}, "model must be one of"),
+        ({"quality": "finest"}, "--quality must be one of"),
+        ({"quality": "best", "method": "lost"}, "--quality chooses method and head itself"),
+        ({"quality": "best"}, "No fitted head comes with lostreg for dinov2-s14"),
         ({"method": "nosuch"}, "--method must be one of"),
         ({"feature": "z"}, "--feature must be one of"),
         ({"offset": "much"}, "--offset must be"),

@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import zipfile
 from pathlib import Path
 
 import pytest
 from support import picture
+
+from lostreg.catalogue import OFFLINE_MODEL
 
 pytest.importorskip("gradio", reason="the demo needs Gradio: pip install 'lostreg[demo]'")
 playwright_api = pytest.importorskip("playwright.sync_api", reason="the browser test needs: pip install playwright")
@@ -24,6 +27,8 @@ OFFLINE = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
 ]
 WAIT = 60_000
 """Milliseconds; many times what is needed, as some machines are many times slower."""
@@ -45,7 +50,11 @@ def browser():
 @pytest.fixture(params=[1280, 390], ids=["wide", "phone"])
 def page(request, browser, server):
     """Open the page; in the end nothing may have been complained of, and nobody else been asked for anything."""
-    context = browser.new_context(viewport={"width": request.param, "height": 844}, accept_downloads=True)
+    context = browser.new_context(
+        viewport={"width": request.param, "height": 844},
+        accept_downloads=True,
+        permissions=["camera", "clipboard-read", "clipboard-write"],
+    )
     opened, complaints, strangers = context.new_page(), [], []
     opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     opened.on("pageerror", lambda error: complaints.append(str(error)))
@@ -63,6 +72,10 @@ def page(request, browser, server):
     context.close()
     assert complaints == []
     assert strangers == []
+
+
+wide_alone = pytest.mark.parametrize("page", [1280], ids=["wide"], indirect=True)
+"""For what does not hang on the width."""
 
 
 def choose_tab(page, name):
@@ -112,12 +125,100 @@ def test_examples(page):
     sentence(page, "#said", "did not run again")
 
 
+@wide_alone
+def test_one_choice_is_one_request(page, tmp_path):
+    """By mouse, by keyboard, typed, or moved; and passing controls with the Tab key asks for nothing."""
+    page.set_input_files("#picture input[type=file]", picture(tmp_path / "disc.png", (280, 210)))
+    sentence(page, "#said", "Found 1 object.")
+    sent = []
+    page.on("request", lambda each: sent.append(each.url) if each.url.endswith("/queue/join?") else None)
+
+    def requests(choice, *arguments):
+        sent.clear()
+        choice(*arguments)
+        page.wait_for_timeout(700)  # what is sent twice is sent within milliseconds
+        return len(sent)
+
+    assert requests(choose, page, "discover-method", "tokencut") == 1
+    assert requests(choose, page, "discover-method", "tokencut") == 0
+    assert requests(choose_by_keyboard, page, "discover-method", "Home") == 1
+    page.get_by_role("button", name="What the patches are compared by").locator("visible=true").click()
+    assert requests(choose, page, "discover-offset", "mean") == 1
+    assert requests(type_in, page, "discover-offset", "0.3") == 1
+    assert requests(page.get_by_label("queries").first.click) == 1
+    assert requests(page.locator("#discover-objects input[type=range]").fill, "3") == 1
+    assert requests(page.locator("#discover-threshold input[type=range]").fill, "0.4") == 1
+    assert page.locator("#discover-offset input").input_value() == "q0.4"
+    page.locator("#discover-model input").focus()
+    assert requests(lambda: [page.keyboard.press("Tab") for _ in range(6)]) == 0
+
+
+def choose(page, box, option):
+    """Choose from a dropdown with the mouse."""
+    page.locator(f"#{box} input").click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def choose_by_keyboard(page, box, key):
+    """Choose from a dropdown with a key, and go on."""
+    page.locator(f"#{box} input").focus()
+    for press in ("ArrowDown", key, "Enter", "Tab"):
+        page.keyboard.press(press)
+
+
+def type_in(page, box, text):
+    """Type into a dropdown that takes what is not on its list."""
+    page.locator(f"#{box} input").fill(text)
+    page.keyboard.press("Enter")
+
+
+@wide_alone
+def test_the_best_quality_is_offered_where_a_head_ships(page):
+    quality, method = page.locator("#discover-quality"), page.locator("#discover-method input")
+    quality.wait_for(state="hidden")
+    page.locator("#examples button:has(img)").first.click()
+    sentence(page, "#said", "Found")
+    page.locator("#discover-objects input[type=range]").fill("2")
+    choose(page, "discover-model", OFFLINE_MODEL)
+    quality.wait_for()
+    for name, chosen in (("best", "fitted"), ("fast", "head-consensus"), ("best", "fitted")):
+        quality.get_by_label(name).click()
+        playwright_api.expect(method).to_have_value(chosen, timeout=WAIT)
+    sentence(page, "#said", "did not run again")
+    choose(page, "discover-method", "lost")
+    playwright_api.expect(quality.locator("input:checked")).to_have_count(0, timeout=WAIT)
+    assert page.locator("#discover-objects input[type=range]").input_value() == "2"
+    choose(page, "discover-model", "dino-s16")
+    quality.wait_for(state="hidden")
+
+
+@wide_alone
+def test_a_photograph_from_the_camera(page):
+    page.get_by_role("button", name="Capture from camera").click()
+    page.get_by_text("Click to Access Webcam").click()
+    page.get_by_role("button", name="capture photo").click()
+    sentence(page, "#said", "ms of ViT")
+    page.locator("#result img").wait_for()
+
+
+@wide_alone
+def test_a_picture_from_the_clipboard(page, tmp_path):
+    content = picture(tmp_path / "disc.png", (322, 210)).read_bytes()
+    page.evaluate(
+        """async bytes => navigator.clipboard.write(
+            [new ClipboardItem({'image/png': new Blob([new Uint8Array(bytes)], {type: 'image/png'})})])""",
+        list(content),
+    )
+    page.get_by_role("button", name="Paste from clipboard").first.click()
+    assert "after" in sentence(page, "#said", "Found 1 object.")
+    page.locator("#result img").wait_for()
+
+
 def test_only_controls_that_the_method_reads_are_seen(page):
     threshold = page.locator("#discover-threshold")
     threshold.wait_for()
     for method, seen in (("head-consensus", "hidden"), ("lost", "visible"), ("tokencut", "hidden")):
-        page.locator("#discover-method input").click()
-        page.get_by_role("option", name=method, exact=True).click()
+        choose(page, "discover-method", method)
         threshold.wait_for(state=seen)
     page.get_by_role("button", name="What the patches are compared by").locator("visible=true").click()
     page.locator("#discover-feature").wait_for()
@@ -163,6 +264,29 @@ def test_batch(page, tmp_path):
     assert {row["key"] for row in rows} == {"one.png", "two.png"}
     records = [json.loads(line) for line in files[3].read_text().splitlines()]
     assert [record["key"] for record in records] == ["one.png", "two.png"]
+
+
+@wide_alone
+def test_a_batch_can_be_cancelled_and_the_next_one_runs(page, tmp_path):
+    choose_tab(page, "Batch")
+    large = picture(tmp_path / "large.jpg", (1400, 1050)).read_bytes()
+    with zipfile.ZipFile(tmp_path / "many.zip", "w") as archive:
+        for number in range(50):
+            archive.writestr(f"{number}.jpg", large + bytes([number]))  # each another picture to the server
+    page.set_input_files("#batch-files input[type=file]", tmp_path / "many.zip")
+    page.locator("#batch-files").get_by_text("many").first.wait_for()
+    page.click("#batch-run")
+    sentence(page, "#batch-said", re.compile(r"[1-9]\d* of 50 pictures done"))
+    page.click("#batch-cancel")
+    sentence(page, "#batch-said", "Cancelled; what was done is shown.")
+    page.locator("#batch-gallery img").first.wait_for()
+    assert page.locator("#batch-gallery img").count() < 50
+    assert page.locator("#download-0").is_disabled()
+    page.locator("#batch-files").get_by_label("Clear").click()
+    page.set_input_files("#batch-files input[type=file]", picture(tmp_path / "one.png"))
+    page.locator("#batch-files").get_by_text("one").first.wait_for()
+    page.click("#batch-run")
+    sentence(page, "#batch-said", "1 of 1 pictures done. The results are ready.")
 
 
 def download(page, number, folder):
