@@ -15,8 +15,8 @@ def to_text(found: dict[str, Any]) -> str:
         "ViT                  batch   at once   ms per picture (10 to 90 %)   GFLOP/s   of the peak",
     ]
     lines += [
-        f"{row['engine']:9} {row['precision']:10} {row['batch']:5}   {row['at_once']:7}   {_ms(row):27} {row['gflops']:9.0f} "
-        f"{100 * row['share_of_peak']:11.0f} %"
+        f"{row['engine']:9} {row['precision']:10} {row['batch']:5}   {row['at_once']:7}   {_ms(row):27} "
+        f"{row['gflops']:9.0f} {100 * row['share_of_peak']:11.0f} %"
         for row in found["vit"]
     ]
     lines += ["", f"Other stages ({found['method']})   ms (10 to 90 %)"]

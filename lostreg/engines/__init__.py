@@ -14,7 +14,6 @@ from lostreg.engines.torch_engine import TorchEngine, native_precisions
 from lostreg.errors import UsageError
 from lostreg.settings import ENGINES, PRECISIONS, EngineName, Precision
 
-
 MOST_LANES = 4
 
 

@@ -7,14 +7,14 @@ from typing import Protocol
 import torch
 from torch import nn
 
-from lostreg.settings import Part, Precision
+from lostreg.settings import EngineName, Part, Precision
 
 
 class Engine(Protocol):
     """Runs tapped ViTs; see :meth:`lostreg.backbone.Backbone.extract`."""
 
     @property
-    def name(self) -> str:
+    def name(self) -> EngineName:
         """Its name, as in ``--engine``."""
 
     @property

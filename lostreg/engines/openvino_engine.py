@@ -18,7 +18,7 @@ from torch import nn
 
 from lostreg.engines.torch_engine import TorchEngine, native_precisions
 from lostreg.errors import ModelError, UsageError
-from lostreg.settings import Part, Precision
+from lostreg.settings import EngineName, Part, Precision
 from lostreg.tap import sharing_copy
 
 TOLERANCE = {"fp32": 1e-3, "bf16": 0.1}
@@ -38,7 +38,7 @@ class OpenVinoEngine:
         UsageError: OpenVINO is not installed, the device is not a CPU, or the CPU lacks the precision.
     """
 
-    name = "openvino"
+    name: EngineName = "openvino"
 
     def __init__(self, device: torch.device, precision: Precision, lanes: int = 1) -> None:
         """Refuse what cannot be run here."""

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from lostreg.errors import UsageError
-from lostreg.settings import Part, Precision
+from lostreg.settings import EngineName, Part, Precision
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -24,7 +24,7 @@ class TorchEngine:
         UsageError: the device does not compute in that precision.
     """
 
-    name = "torch"
+    name: EngineName = "torch"
     lanes = 1
 
     def __init__(self, device: torch.device, precision: Precision) -> None:
