@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -19,11 +20,14 @@ class HeadReading:
         logit: ``(N,)`` ``float32``, positive on what the head takes for an object.
         boxes: ``(N, 4)`` ``float32``, the box in patches that each patch votes for; ``None`` where it has no vote.
         quality: ``(N,)`` ``float32`` in [0, 1], the IoU that the head expects of that box; ``None`` without boxes.
+        score: returns the IoU ``(m,)`` in [0, 1] with an object that the head expects of any boxes ``(m, 4)`` in
+            patches, after a second look at each; ``None`` without boxes.
     """
 
     logit: torch.Tensor
     boxes: torch.Tensor | None = None
     quality: torch.Tensor | None = None
+    score: Callable[[torch.Tensor], torch.Tensor] | None = None
 
 
 @dataclass(frozen=True)

@@ -15,23 +15,24 @@ from numpy.typing import NDArray
 from lostreg import __version__
 from lostreg.discover import Discoverer
 from lostreg.errors import FeatureError, ImageError, UsageError
+from lostreg.fit import train_scorer
+from lostreg.fit.box_targets import box_target
 from lostreg.fit.cache import FeatureCache, Picture
 from lostreg.fit.composites import Composer
 from lostreg.fit.extract import Extractor, cache_settings, extract_all
 from lostreg.fit.holdout import Known, held_out_report
 from lostreg.fit.logistic import Round, fit_logistic, sample_patches
+from lostreg.fit.parts import check_enough, held_out_count, split, spread
 from lostreg.fit.targets import Target, composite_target, photograph_target
 from lostreg.fit.train import Losses, train
 from lostreg.heads import Head, HeadInfo, Kind, make_head
-from lostreg.heads.head import Net, read_tokens
-from lostreg.heads.nets import DILATIONS, WIDTH, LogisticNet
+from lostreg.heads.head import VOTE_SHAPE, Net, read_tokens
+from lostreg.heads.nets import LogisticNet, TwoStageNet, VoteNet
+from lostreg.heads.scorer import BoxScorer
 from lostreg.images import Photograph
 from lostreg.progress import Progress
 from lostreg.regions import Map
 from lostreg.sources import ImageItem
-
-MIN_PICTURES = 10
-"""Fewer distinct pictures than this are refused: a head of them would only know them by heart."""
 
 MAX_COMPOSITES = 1600
 """Made where their number is not given; of few photographs, two for each."""
@@ -41,10 +42,6 @@ MAX_PHOTOGRAPHS = 800
 composites. Pseudo-boxes merge neighbours as head consensus does; known boxes, twice as many, teach otherwise."""
 
 EPOCHS = 6
-HELD_OUT_SHARE = 20
-"""One of so many photographs and composites is held out, at most 100 of each."""
-
-_MOST_HELD_OUT = 100
 
 Fail = Callable[[ImageItem, ImageError | FeatureError], None]
 Say = Callable[[str], None]
@@ -93,6 +90,7 @@ class Fit:
         stages: wall and processor seconds by stage.
         rounds: of the logistic head.
         losses: of the vote net, by epoch.
+        scorer_losses: of the box scorer, by epoch.
         held_out: see :func:`lostreg.fit.holdout.held_out_report`.
         counts: of pictures, by what became of them.
     """
@@ -104,6 +102,7 @@ class Fit:
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
     rounds: list[Round] = field(default_factory=list)
     losses: list[Losses] = field(default_factory=list)
+    scorer_losses: list[float] = field(default_factory=list)
     held_out: dict[str, Any] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
 
@@ -141,32 +140,39 @@ class Fit:
         known = [Known(each) for each in held_out]
         self.counts |= {"fitted": len(pictures), "held_out": len(held_out), "composites": 0}
         if self.plan.kind == "vote":
-            net, of_composites = self._fit_votes(extractor, pictures, net, say)
+            net, of_composites = self._fit_two_stages(extractor, pictures, net, say)
             known += of_composites
         with self._stage("held out"):
             self.held_out = held_out_report(net, known, self.cache.tokens)
         return make_head(self._info(net), net)
 
-    def _fit_votes(
+    def _fit_two_stages(
         self, extractor: Extractor, pictures: Sequence[Picture], logistic: LogisticNet, say: Say
     ) -> tuple[Net, list[Known]]:
-        """Fit the vote net; return it and the composites that were held out."""
+        """Fit the vote net and the box scorer; return both and the composites that were held out."""
         with self._stage("targets"):
             logits = [self._logit(logistic, each) for each in pictures]
-            pairs = list(zip(pictures, logits, strict=True))
-            targets = [photograph_target(*pairs[i]) for i in spread(len(pairs), MAX_PHOTOGRAPHS)]
+            learnt = [
+                (pictures[i], photograph_target(pictures[i], logits[i])) for i in spread(len(pictures), MAX_PHOTOGRAPHS)
+            ]
         say("composites")
         with self._stage("composites"):
             composer = Composer(pictures, logits, self._descriptors(pictures), self.cache.rgb)
             made = list(self._composites(extractor, composer, logistic, len(pictures)))
         count = held_out_count(len(made))
         self.counts |= {
-            "photographs_in_training": len(targets),
+            "photographs_in_training": len(learnt),
             "composites": len(made) - count,
             "composites_held_out": count,
         }
-        targets += [target for target, _ in made[count:]]
+        learnt += [(known.picture, target) for target, known in made[count:]]
         say("vote net")
+        votes = self._fit_votes([target for _, target in learnt])
+        say("box scorer")
+        scorer = self._fit_scorer(learnt, votes)
+        return TwoStageNet(votes, scorer), [known for _, known in made[:count]]
+
+    def _fit_votes(self, targets: Sequence[Target]) -> VoteNet:
         total = self.plan.epochs * len(targets)
         with self._stage("training"), Progress(total, quiet=self.quiet) as progress:
             net, self.losses = train(
@@ -177,7 +183,27 @@ class Fit:
                 device=self.discoverer.backbone.device,
                 advance=progress.advance,
             )
-        return net, [known for _, known in made[:count]]
+        return net
+
+    def _fit_scorer(self, learnt: Sequence[tuple[Picture, Target]], votes: VoteNet) -> BoxScorer:
+        """Fit on the boxes that the vote net's logits propose, as the scorer will read them later."""
+        with self._stage("box scorer"):
+            drawn = (
+                box_target(picture, self._logit(votes, picture), target, np.random.default_rng((self.plan.seed, i)))
+                for i, (picture, target) in enumerate(learnt)
+            )
+            targets = [each for each in drawn if each is not None]
+            self.counts["pictures_of_box_scorer"] = len(targets)
+            with Progress(train_scorer.EPOCHS * len(targets), quiet=self.quiet) as progress:
+                net, self.scorer_losses = train_scorer.train_scorer(
+                    targets,
+                    self.cache.tokens,
+                    dim=votes.mean.numel(),
+                    seed=self.plan.seed,
+                    device=self.discoverer.backbone.device,
+                    advance=progress.advance,
+                )
+        return net
 
     def _composites(
         self, extractor: Extractor, composer: Composer, logistic: LogisticNet, photographs: int
@@ -192,9 +218,9 @@ class Fit:
                     yield target, Known(picture, made.boxes)
                 progress.advance(failed=made is None)
 
-    def _logit(self, net: LogisticNet, picture: Picture) -> Map:
-        logit = read_tokens(net.cpu(), self.cache.tokens(picture.key)).logit
-        return np.asarray(logit.numpy().reshape(picture.frame.grid_hw))
+    def _logit(self, net: LogisticNet | VoteNet, picture: Picture) -> Map:
+        tokens = self.cache.tokens(picture.key).to(self.discoverer.backbone.device)
+        return np.asarray(read_tokens(net, tokens).logit.cpu().numpy().reshape(picture.frame.grid_hw))
 
     def _descriptors(self, pictures: Sequence[Picture]) -> NDArray[np.float32]:
         """Return one unit vector per picture ``(n, D)``: its mean token, the mean of all taken off."""
@@ -208,9 +234,9 @@ class Fit:
             model=discoverer.weights.entry.name,
             weights_sha256=discoverer.weights.sha256,
             layer=discoverer.backbone.block_index(discoverer.layer),
-            dim=int(net.weight.numel() if isinstance(net, LogisticNet) else net.mean.numel()),
+            dim=int(net.weight.numel() if isinstance(net, LogisticNet) else net.votes.mean.numel()),
             registers=discoverer.registers.identity,
-            net={} if isinstance(net, LogisticNet) else {"width": WIDTH, "dilations": list(DILATIONS)},
+            net={} if isinstance(net, LogisticNet) else VOTE_SHAPE,
             provenance={
                 "lostreg": __version__,
                 "features": cache_settings(discoverer),
@@ -225,6 +251,7 @@ class Fit:
         return {
             "rounds": [asdict(each) for each in self.rounds],
             "losses": [asdict(each) for each in self.losses],
+            "scorer_losses": self.scorer_losses,
             "seconds": self.stages,
             "threads": torch.get_num_threads(),
             "device": str(self.discoverer.backbone.device),
@@ -251,39 +278,3 @@ class Fit:
             "wall": round(time.monotonic() - wall, 1),
             "processor": round(time.process_time() - processor, 1),
         }
-
-
-def check_enough(pictures: Sequence[Picture]) -> None:
-    """Refuse to fit on too little.
-
-    Raises:
-        UsageError: fewer than :data:`MIN_PICTURES` distinct pictures, or none in which something stands out.
-    """
-    if len(pictures) < MIN_PICTURES:
-        raise UsageError(
-            f"A head needs at least {MIN_PICTURES} distinct pictures, but there are {len(pictures)}; "
-            "for so few use `lostreg discover`, which needs no fit."
-        )
-    if not any(bool(picture.mask.any()) for picture in pictures):
-        raise UsageError(
-            f"Nothing stands out in any of these {len(pictures)} pictures, so there is nothing to fit a head on."
-        )
-
-
-def held_out_count(count: int) -> int:
-    """Return how many of so many are held out."""
-    return min(_MOST_HELD_OUT, count // HELD_OUT_SHARE)
-
-
-def spread(count: int, most: int) -> list[int]:
-    """Return up to ``most`` indices below ``count``, evenly spread."""
-    kept = min(count, most)
-    return [index * count // kept for index in range(kept)]
-
-
-def split(pictures: Sequence[Picture], seed: int) -> tuple[list[Picture], list[Picture]]:
-    """Return the pictures to fit on and those held out, at least one, drawn by the seed and in their order."""
-    count = max(1, held_out_count(len(pictures)))
-    drawn = set(np.random.default_rng(seed).permutation(len(pictures))[:count].tolist())
-    kept = [picture for i, picture in enumerate(pictures) if i not in drawn]
-    return kept, [picture for i, picture in enumerate(pictures) if i in drawn]

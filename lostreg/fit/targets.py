@@ -43,7 +43,7 @@ def pseudo_box(picture: Picture, logit: Map) -> tuple[NDArray[np.float64], float
     """Return the box in patches that the ViT's heads and the logistic agree on, and its weight in [0, 1].
 
     Head consensus with the boxes of ``logit / max > t`` among the candidates; ``None`` where there is no candidate.
-    The weight grows with the share s of the candidates that agree: ``max(0, (s - 0.3) / 0.7)``.
+    The weight grows with the share of the candidates that agree, see :func:`trust`.
     """
     candidates = [picture.boxes]
     if logit.max() > 0:
@@ -55,7 +55,12 @@ def pseudo_box(picture: Picture, logit: Map) -> tuple[NDArray[np.float64], float
     if not len(boxes):
         return None
     agreed = head_consensus.vote(boxes)
-    return agreed.box, max(0.0, (agreed.share - SURE_FROM) / (1 - SURE_FROM))
+    return agreed.box, trust(agreed.share)
+
+
+def trust(share: float) -> float:
+    """Return how much a pseudo-box counts that a share s of the candidates agrees on: ``max(0, (s - 0.3) / 0.7)``."""
+    return max(0.0, (share - SURE_FROM) / (1 - SURE_FROM))
 
 
 def photograph_target(picture: Picture, logit: Map) -> Target:

@@ -81,14 +81,12 @@ def train(
     """
     torch.manual_seed(seed)
     generator = np.random.default_rng(seed)
-    mean, std = token_statistics(targets, read_tokens)
+    mean, std = token_statistics(sample_tokens([target.key for target in targets], read_tokens))
     net = VoteNet(len(mean))
     net.mean.copy_(mean)
     net.std.copy_(std)
     net.to(device)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=_DECAY)
-    steps = epochs * -(-len(targets) // BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps + 1, pct_start=_WARM_UP)
+    optimiser, schedule = one_cycle(net, epochs * -(-len(targets) // BATCH))
     history = []
     for _ in range(epochs):
         losses = []
@@ -106,9 +104,19 @@ def train(
     return net.eval(), history
 
 
-def token_statistics(targets: Sequence[Target], read_tokens: ReadTokens) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return mean and standard deviation ``(D,)`` of every 11th patch of every 3rd picture."""
-    sample = torch.cat([read_tokens(target.key).flatten(0, 1)[::11].float() for target in targets[::3]])
+def one_cycle(net: nn.Module, steps: int) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.OneCycleLR]:
+    """Return the optimiser of a net and its schedule over so many steps."""
+    optimiser = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=_DECAY)
+    return optimiser, torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps + 1, pct_start=_WARM_UP)
+
+
+def sample_tokens(keys: Sequence[str], read_tokens: ReadTokens) -> torch.Tensor:
+    """Return the tokens ``(n, D)`` ``float32`` of every 11th patch of every 3rd picture."""
+    return torch.cat([read_tokens(key).flatten(0, 1)[::11].float() for key in keys[::3]])
+
+
+def token_statistics(sample: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return mean and standard deviation ``(D,)`` of tokens ``(n, D)``."""
     return sample.mean(dim=0), sample.std(dim=0).clamp(min=1e-6)
 
 
@@ -168,9 +176,9 @@ def batch_losses(net: VoteNet, batch: Batch) -> torch.Tensor:
     aim = overlaps.detach().clamp(0, 1)
     return torch.stack(
         [
-            _mean(F.binary_cross_entropy_with_logits(logit, batch.foreground, reduction="none"), batch.real),
-            _mean(1 - overlaps, weights),
-            _mean(F.binary_cross_entropy_with_logits(quality, aim, reduction="none"), weights),
+            weighted_mean(F.binary_cross_entropy_with_logits(logit, batch.foreground, reduction="none"), batch.real),
+            weighted_mean(1 - overlaps, weights),
+            weighted_mean(F.binary_cross_entropy_with_logits(quality, aim, reduction="none"), weights),
         ]
     )
 
@@ -188,5 +196,6 @@ def box_overlaps(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     return shared / (box_areas(first) + box_areas(second) - shared + 1e-6)
 
 
-def _mean(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+def weighted_mean(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Return the mean ``()`` of values by weights of the same shape; 0 where all weights are."""
     return (values * weights).sum() / (weights.sum() + 1e-6)

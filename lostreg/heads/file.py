@@ -61,7 +61,10 @@ def parse_head(content: bytes, name: str) -> Head:
     info = _parse_info(content, name)
     if any(not bool(torch.isfinite(values).all()) for values in tensors.values()):
         raise WeightsError(f"The head {name} holds values that are not finite: the file is broken.")
-    net = new_net(info)
+    try:
+        net = new_net(info)
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise WeightsError(f"The head {name} describes a network that this version does not have: {error}.") from error
     try:
         net.load_state_dict(tensors)
     except RuntimeError as error:

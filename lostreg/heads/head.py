@@ -10,11 +10,19 @@ from torch.nn.functional import normalize
 
 from lostreg.errors import ModelError
 from lostreg.features import Features, HeadReading
-from lostreg.heads.nets import LogisticNet, VoteNet
+from lostreg.heads import nets, scorer
+from lostreg.heads.nets import LogisticNet, TwoStageNet, VoteNet
+from lostreg.heads.scorer import BoxScorer
 
 Kind = Literal["logistic", "vote"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-Net = LogisticNet | VoteNet
+Net = LogisticNet | TwoStageNet
+
+VOTE_SHAPE: dict[str, dict[str, Any]] = {
+    "votes": {"width": nets.WIDTH, "dilations": list(nets.DILATIONS)},
+    "scorer": {"axes": scorer.AXES, "width": scorer.WIDTH},
+}
+"""Of the networks of a new vote head."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +36,7 @@ class HeadInfo:
         layer: the block whose output it reads, counted from 0.
         dim: width D of the tokens.
         registers: which registers that ViT runs with, as a run's identity has it; ``None`` for its own.
-        net: further arguments of the network.
+        net: further arguments of the networks, by network; none for the logistic.
         provenance: how it was fitted; JSON-ready and without a date, so that equal fits give equal files.
     """
 
@@ -38,7 +46,7 @@ class HeadInfo:
     layer: int
     dim: int
     registers: Any = None
-    net: dict[str, Any] = field(default_factory=dict)
+    net: dict[str, dict[str, Any]] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -104,11 +112,17 @@ class Head:
 
 
 @torch.inference_mode()
-def read_tokens(net: Net, tokens: torch.Tensor) -> HeadReading:
+def read_tokens(net: Net | VoteNet, tokens: torch.Tensor) -> HeadReading:
     """Read one photograph's tokens ``(h, w, D)``, divided by their norm, on the device of the tokens."""
     return net.to(tokens.device).read(tokens.float())
 
 
 def new_net(info: HeadInfo) -> Net:
-    """Return a network with the shape that a head's information asks for."""
-    return LogisticNet(info.dim) if info.kind == "logistic" else VoteNet(info.dim, **info.net)
+    """Return a network with the shape that a head's information asks for.
+
+    Raises:
+        KeyError, RuntimeError, TypeError, ValueError: it asks for none that there is.
+    """
+    if info.kind == "logistic":
+        return LogisticNet(info.dim)
+    return TwoStageNet(VoteNet(info.dim, **info.net["votes"]), BoxScorer(info.dim, **info.net["scorer"]))

@@ -1,14 +1,17 @@
-"""The two networks that read frozen tokens. Tokens are those of the ViT's output, divided by their norm."""
+"""The networks that read frozen tokens. Tokens are those of the ViT's output, divided by their norm."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from lostreg.features import HeadReading
+from lostreg.heads.scorer import BoxScorer
 
 WIDTH = 96
 DILATIONS = (1, 2, 4, 8, 1)
@@ -84,6 +87,22 @@ class VoteNet(nn.Module):
         """Read the tokens ``(h, w, D)`` of one photograph."""
         logit, boxes, quality = self(tokens[None])
         return HeadReading(logit[0].flatten(), boxes[0].flatten(0, 1), quality[0].sigmoid().flatten())
+
+
+class TwoStageNet(nn.Module):
+    """A vote net, and the scorer of the boxes that its votes choose among."""
+
+    def __init__(self, votes: VoteNet, scorer: BoxScorer) -> None:
+        """Join the two."""
+        super().__init__()
+        self.votes = votes
+        self.scorer = scorer
+
+    def read(self, tokens: torch.Tensor) -> HeadReading:
+        """Read the tokens ``(h, w, D)`` of one photograph."""
+        reading = self.votes.read(tokens)
+        channels = self.scorer.channels(tokens, reading.logit.reshape(tokens.shape[:2]))
+        return replace(reading, score=partial(self.scorer.score, channels))
 
 
 def patch_centres(rows: int, columns: int, device: torch.device | None = None) -> tuple[torch.Tensor, torch.Tensor]:

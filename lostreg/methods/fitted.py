@@ -9,7 +9,8 @@ without anchors (FCOS, arXiv 1904.01355) patches vote, but votes only choose amo
    the candidates of :mod:`lostreg.methods.head_consensus`; their boxes ``C``, clipped where the photograph ends.
 2. Votes: the boxes ``B_k`` of the patches with ``z > 0``, evenly thinned to at most some 150, with weights
    ``w_k = sigmoid(z_k) q_k``.
-3. The object is ``argmax_C sum_k w_k max(IoU(C, B_k) - 0.3, 0)``, the first of equals.
+3. The object is ``argmax_C [sum_k w_k max(IoU(C, B_k) - 0.3, 0) / sum_k w_k + 0.2 r(C)]``, the first of equals, where
+   ``r(C)`` is the IoU with an object that the head expects of ``C`` after a second look (:mod:`lostreg.heads.scorer`).
 
 Where ``z`` is nowhere positive among the free patches, the answer is that of head consensus, which needs no head.
 The constants were chosen on VOC2007's dev500.
@@ -30,6 +31,8 @@ from lostreg.methods.base import Method, Proposal, free_rows, on_grid
 from lostreg.regions import Map, Mask, heaviest_component, heaviest_components
 from lostreg.settings import MethodSettings
 
+Boxes = NDArray[np.float64]
+
 NAME = "fitted"
 
 LEVELS = (0.0, 0.1, 0.2, 0.3, 0.4)
@@ -41,6 +44,9 @@ PER_LEVEL = 3
 VOTE_FROM = 0.3
 """A vote counts for a candidate by the IoU that it has above this."""
 
+SCORE_WEIGHT = 0.2
+"""How much the second look counts beside the votes."""
+
 MAX_VOTES = 150
 """Votes are thinned evenly to fewer than twice as many."""
 
@@ -51,7 +57,7 @@ def logit_candidates(logit: Map) -> list[Mask]:
     return [region for level in LEVELS for region in heaviest_components(scaled - np.float32(level), PER_LEVEL)]
 
 
-def votes_of(reading: HeadReading, free: Mask) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def votes_of(reading: HeadReading, free: Mask) -> tuple[Boxes, NDArray[np.float64]]:
     """Return the votes of the free patches with a positive logit: boxes ``(n, 4)`` in the grid and weights ``(n,)``.
 
     Args:
@@ -69,13 +75,23 @@ def votes_of(reading: HeadReading, free: Mask) -> tuple[NDArray[np.float64], NDA
     return boxes[::step], weights[::step]
 
 
-def choose(candidates: NDArray[np.float64], boxes: NDArray[np.float64], weights: NDArray[np.float64]) -> int:
-    """Return the index of the candidate ``(m, 4)`` that the weighted votes ``(n, 4)`` overlap most."""
+def choose(candidates: Boxes, boxes: Boxes, weights: NDArray[np.float64], reading: HeadReading) -> int:
+    """Return the index of the candidate ``(m, 4)`` that votes and the second look together prefer.
+
+    Args:
+        candidates: in patches.
+        boxes: ``(n, 4)``, the votes of :func:`votes_of`.
+        weights: ``(n,)``, theirs.
+        reading: of a vote head.
+    """
+    assert reading.score is not None
     overlaps = box_iou(torch.from_numpy(candidates), torch.from_numpy(boxes)).numpy()
-    return int(np.argmax(np.clip(overlaps - VOTE_FROM, 0, None) @ weights))
+    support = np.clip(overlaps - VOTE_FROM, 0, None) @ (weights / weights.sum())
+    expected = reading.score(torch.from_numpy(candidates)).cpu().double().numpy()
+    return int(np.argmax(support + SCORE_WEIGHT * expected))
 
 
-def vote_map(boxes: NDArray[np.float64], weights: NDArray[np.float64], grid_hw: tuple[int, int]) -> Map:
+def vote_map(boxes: Boxes, weights: NDArray[np.float64], grid_hw: tuple[int, int]) -> Map:
     """Return for every patch the share of the votes whose box covers its centre, ``(h, w)``."""
     y, x = (np.arange(side) + 0.5 for side in grid_hw)
     in_x = (boxes[:, :1] < x) & (x < boxes[:, 2:3])
@@ -98,7 +114,7 @@ def propose(features: Features, settings: MethodSettings, free: Mask) -> Proposa
     candidates = np.array([head_consensus.visible_box(region, features.frame) for region in regions])
     boxes, weights = votes_of(reading, free)
     return Proposal(
-        region=regions[choose(candidates, boxes, weights)],
+        region=regions[choose(candidates, boxes, weights, reading)],
         scores=scores,
         maps={"score": scores, "votes": vote_map(boxes, weights, features.grid_hw)},
     )

@@ -69,7 +69,9 @@ def test_a_folder_becomes_a_head_that_discover_reads(photos, tmp_path, forwards,
     assert (counts["listed"], counts["distinct"], counts["fitted"], counts["held_out"]) == (12, 12, 11, 1)
     assert len(forwards) == 12 + counts["composites"]
     assert len(report["losses"]) == 2
-    assert set(report["seconds"]) == {"features", "logistic", "targets", "composites", "training", "held out"}
+    stages = {"features", "logistic", "targets", "composites", "training", "box scorer", "held out"}
+    assert set(report["seconds"]) == stages
+    assert len(report["scorer_losses"]) == (3 if counts["pictures_of_box_scorer"] else 0)
     head = read_head(out / "head.safetensors")
     assert (head.sha256, head.info.kind, head.info.dim) == (report["sha256"], "vote", 384)
     with Image.open(out / "loss.png") as picture:

@@ -10,7 +10,8 @@ from fit_by_hand import picture_of
 from lostreg.chart import loss_chart
 from lostreg.errors import UsageError
 from lostreg.fit.holdout import Known, consensus_box, head_box, held_out_report
-from lostreg.fit.plan import FitPlan, check_enough, split, spread
+from lostreg.fit.parts import check_enough, split, spread
+from lostreg.fit.plan import FitPlan
 from lostreg.heads.nets import LogisticNet
 
 

@@ -8,7 +8,7 @@ from importlib.resources import files
 
 import pytest
 import torch
-from heads_by_hand import head_of
+from heads_by_hand import SHAPE, head_of
 from safetensors.torch import load, save
 from support import features_of
 
@@ -27,7 +27,10 @@ def test_a_head_comes_back_as_it_was_written(kind, tmp_path):
     first, second = head.net.read(tokens), again.net.read(tokens)
     assert first.logit.shape == (12,)
     assert torch.equal(first.logit, second.logit)
-    assert (first.boxes is None) == (kind == "logistic")
+    assert (first.boxes is None) == (first.score is None) == (kind == "logistic")
+    if kind == "vote":
+        boxes = torch.tensor([[0.0, 0.0, 2.0, 3.0], [1.0, 0.5, 4.0, 2.0]])
+        assert torch.equal(first.score(boxes), second.score(boxes))
 
 
 def test_equal_heads_are_equal_files_in_every_process():
@@ -56,7 +59,16 @@ DAMAGED = {
     "text": (lambda content: b"<html>", "not a whole safetensors file"),
     "some other file": (_without_metadata, "no head of `lostreg fit`"),
     "unknown kind": (lambda content: head_of("logistic", kind="magic")[1], "of kind 'magic'"),
-    "wrong tensors": (lambda content: head_of("logistic", kind="vote")[1], "not those of its kind vote"),
+    "wrong tensors": (lambda content: head_of("logistic", kind="vote", net=SHAPE)[1], "not those of its kind vote"),
+    "no scorer": (lambda content: head_of("vote", net={"votes": SHAPE["votes"]})[1], "does not have: 'scorer'"),
+    "one net": (lambda content: head_of("vote", net={"width": 16, "dilations": [1, 2]})[1], "does not have: 'votes'"),
+    "unknown shape": (
+        lambda content: head_of("vote", net=SHAPE | {"scorer": {"depth": 3}})[1],
+        "does not have: .*depth",
+    ),
+    "wrong shape": (lambda content: head_of("vote", net=SHAPE | {"scorer": {"width": 16}})[1], "not those of its kind"),
+    "impossible shape": (lambda content: head_of("vote", net=SHAPE | {"scorer": {"width": 9}})[1], "does not have: "),
+    "negative shape": (lambda content: head_of("vote", net=SHAPE | {"scorer": {"axes": -9}})[1], "does not have: "),
     "wrong width": (lambda content: content.replace(rb"dim\": 384", rb"dim\": 385"), "not those of its kind"),
     "not finite": (lambda content: _broken(), "not finite"),
 }

@@ -14,14 +14,23 @@ from support import features_of
 from lostreg.errors import FeatureError
 from lostreg.features import HeadReading
 from lostreg.methods import fitted, head_consensus
-from lostreg.methods.fitted import LEVELS, propose
+from lostreg.methods.fitted import LEVELS, choose, propose
 from lostreg.objects import find_objects
 from lostreg.settings import MethodSettings
 
 SETTINGS = MethodSettings("fitted")
 
 
-def random_features(generator, grid_hw, vote=True):
+def even(boxes):
+    return torch.full((len(boxes),), 0.5)
+
+
+def narrow(boxes):
+    """Prefer narrow boxes, by so much that it matters beside the votes."""
+    return 1 / (1 + (boxes[:, 2] - boxes[:, 0]))
+
+
+def random_features(generator, grid_hw, vote=True, score=even):
     """Return features of a smooth random logit map, and votes around each patch."""
     rows, columns = grid_hw
     y, x = np.mgrid[:rows, :columns] + 0.5
@@ -34,7 +43,7 @@ def random_features(generator, grid_hw, vote=True):
     values, attention = generator.normal(size=(rows * columns, 4)), generator.random((3, rows * columns)) ** 3
     features = features_of(values, grid_hw, "v", attention / attention.sum())
     tensors = [torch.from_numpy(each.astype(np.float32)) for each in (logit.ravel(), boxes, quality)]
-    return dataclasses.replace(features, reading=HeadReading(*(tensors if vote else tensors[:1])))
+    return dataclasses.replace(features, reading=HeadReading(*((*tensors, score) if vote else tensors[:1])))
 
 
 def best_box_by_hand(features):
@@ -57,16 +66,21 @@ def best_box_by_hand(features):
         x0, y0, x1, y1 = features.reading.boxes[i].tolist()
         if z > 0:
             votes.append(((max(x0, 0), max(y0, 0), min(x1, columns), min(y1, rows)), q / (1 + math.exp(-z))))
-    support = [sum(w * max(iou(each, box) - 0.3, 0) for box, w in votes) for each in candidates]
+    total = sum(w for _, w in votes)
+    support = [sum(w * max(iou(each, box) - 0.3, 0) for box, w in votes) / total for each in candidates]
+    scores = features.reading.score(torch.tensor(candidates, dtype=torch.float64)).tolist()
+    support = [each + 0.2 * score for each, score in zip(support, scores, strict=True)]
     best = max(range(len(candidates)), key=lambda i: support[i])
     rivals = [support[i] for i in range(len(candidates)) if candidates[i] != candidates[best]]
     return None if support[best] - max(rivals, default=-1) < 1e-6 else candidates[best]
 
 
-def test_random_readings_equal_the_three_steps():
+@pytest.mark.parametrize("score", [even, narrow])
+def test_random_readings_equal_the_three_steps(score):
     generator, compared = np.random.default_rng(0), 0
     for _ in range(60):
-        features = random_features(generator, [int(side) for side in generator.integers(3, 10, size=2)])
+        grid_hw = [int(side) for side in generator.integers(3, 10, size=2)]
+        features = random_features(generator, grid_hw, score=score)
         if float(features.reading.logit.max()) <= 0:
             continue
         box = best_box_by_hand(features)
@@ -75,6 +89,22 @@ def test_random_readings_equal_the_three_steps():
             assert extent(patches(region)) == box
             compared += 1
     assert compared > 30
+
+
+def test_where_the_second_look_says_the_same_of_all_boxes_the_votes_choose():
+    generator, turned = np.random.default_rng(5), 0
+    for _ in range(20):
+        corners = (np.sort(generator.uniform(0, 9, size=(count, 2, 2)), axis=1) for count in (12, 30))
+        candidates, boxes = (each.reshape(-1, 4) for each in corners)
+        weights = generator.random(30)
+        support = [
+            sum(w * max(iou(each, box) - 0.3, 0) for box, w in zip(boxes, weights, strict=True)) for each in candidates
+        ]
+        reading = HeadReading(torch.ones(1), score=even)
+        assert choose(candidates, boxes, weights, reading) == int(np.argmax(support))
+        looked = choose(candidates, boxes, weights, dataclasses.replace(reading, score=narrow))
+        turned += looked != int(np.argmax(support))
+    assert turned > 3
 
 
 def test_a_logistic_head_gives_its_heaviest_component():
@@ -126,7 +156,8 @@ def test_several_objects_share_no_patch_and_taken_patches_change_nothing():
         *(
             torch.where(taken[:, None] if each.ndim == 2 else taken, 99.0, each)
             for each in (reading.logit, reading.boxes, reading.quality)
-        )
+        ),
+        score=reading.score,
     )
     first = propose(features, SETTINGS, free)
     again = propose(dataclasses.replace(features, reading=other), SETTINGS, free)
