@@ -89,7 +89,9 @@ def main() -> None:
     parser.add_argument("--limit", type=int)
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
-    discoverer = Discoverer(OFFLINE_MODEL, device="cpu", precision="bf16", method="tokencut", feature="v")
+    discoverer = Discoverer(
+        OFFLINE_MODEL, device="cpu", engine="torch", precision="bf16", method="tokencut", feature="v"
+    )
     shares, largest = [], None
     for path in tqdm(photographs(args.root, args.split)[: args.limit]):
         features = features_of(discoverer, path)

@@ -66,7 +66,7 @@ def score(head: Head, cache: FeatureCache, images: list[DatasetImage], fitted: B
 
 def crossfit(args: argparse.Namespace, photographs: PhotographList) -> dict[str, Any]:
     """Fit twice, score every photograph once, and return all figures."""
-    discoverer = Discoverer(args.model, device=args.device, precision=args.precision)
+    discoverer = Discoverer(args.model, device=args.device, engine="torch", precision=args.precision)
     cache = FeatureCache(cache_settings(discoverer), max_bytes=40 * 10**9)
     left_out = list(open_dataset("voc07", args.root, args.exclude_split).images) if args.exclude_split else []
     plan = FitPlan(args.kind, args.seed, args.epochs, args.composites)

@@ -93,7 +93,12 @@ def measure(discoverer: Discoverer, photographs: PhotographList, name: str) -> B
 def boxes_of(variant: Variant, args: argparse.Namespace, photographs: PhotographList) -> Boxes:
     """Measure a variant, or read what an earlier call has kept of it."""
     discoverer = Discoverer(
-        args.model, device=args.device, precision=args.precision, max_side=args.max_side or None, **variant.options
+        args.model,
+        device=args.device,
+        engine="torch",
+        precision=args.precision,
+        max_side=args.max_side or None,
+        **variant.options,
     )
     asked = [discoverer.identity(upright=False), [row.to_json() for row in ROWS.values()], photographs.name]
     kept = args.scratch / f"{fingerprint(asked)}.json" if args.scratch else None

@@ -201,7 +201,7 @@ def main() -> None:
     """Measure and write."""
     args = parse_arguments()
     photographs = open_list(args)
-    discoverer = Discoverer(args.model, device=args.device)
+    discoverer = Discoverer(args.model, device=args.device, engine="torch")
     runs = [Run(settings) for settings in all_settings(args.methods, args.features)]
     vit_ms = measure(discoverer, photographs.images, runs)
     results = [evaluate(photographs.truths, Predictions(run.settings.method, run.boxes)) for run in runs]

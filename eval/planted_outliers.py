@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--save", type=Path, metavar="FILE.safetensors", help="write the planted weights")
     args = parser.parse_args(arguments)
     chosen = open_list(args)
-    discoverer = Discoverer(OFFLINE_MODEL, device=args.device)
+    discoverer = Discoverer(OFFLINE_MODEL, device=args.device, engine="torch")
     inputs = [discoverer.prepare(read_photograph(image.path)) for image in chosen.images]
     stock = discoverer.backbone
     model = copy.deepcopy(stock.model)

@@ -142,7 +142,7 @@ def measure_model(spec: str, args: argparse.Namespace, photographs: PhotographLi
     """
     name, registers = split_model(spec)
     try:
-        discoverer = Discoverer(name, device=args.device, registers=registers)
+        discoverer = Discoverer(name, device=args.device, engine="torch", registers=registers)
     except (ModelError, WeightsError) as error:
         return {"model": spec, "not_measured": str(error)}
     stated = stated_settings(discoverer.weights.entry.family)

@@ -101,7 +101,7 @@ class Backbone:
         ]
 
     def _run(self, inputs: torch.Tensor, parts: frozenset[Part], layer: int) -> dict[Part, torch.Tensor]:
-        return self.engine.run(self._view(layer, parts), inputs)
+        return self.engine.run(self.view(layer, parts), inputs)
 
     def block_index(self, layer: int) -> int:
         """Return a block's number counted from 0.
@@ -115,8 +115,8 @@ class Backbone:
             )
         return layer % self.depth
 
-    def _view(self, layer: int, parts: frozenset[Part]) -> nn.Module:
-        """Return the model cut off behind block ``layer``, which only yields ``parts``; weights are shared."""
+    def view(self, layer: int, parts: frozenset[Part]) -> nn.Module:
+        """Return the model cut off behind block ``layer``, from 0, which only yields ``parts``; weights are shared."""
         key = (layer, parts)
         if key not in self._views:
             self._views[key] = tapped(self.model, layer, parts, self.prefix_tokens, self.suffix_tokens)

@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from lostreg.backbone import Backbone, load_backbone
-from lostreg.engines import Engine, make_engine
+from lostreg.engines import Engine, choose_engine, make_engine
 from lostreg.errors import ImageError, UsageError
 from lostreg.features import Features
 from lostreg.geometry import Frame
@@ -96,7 +96,8 @@ class Discoverer:
         layer: the block whose features are read, negative from the end.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         precision: of the ViT; ``auto`` is fp32. The graph is fp32 always.
-        engine: what runs the ViT, see :mod:`lostreg.engines`; ``auto`` is PyTorch.
+        engine: what runs the ViT, see :mod:`lostreg.engines`; ``auto`` is OpenVINO on a CPU where it is installed and
+            gives what PyTorch gives, else PyTorch.
         max_side: longest side the ViT sees; ``None`` keeps native size.
         pad: how the input reaches a multiple of the patch size.
         registers: ``native``, ``none``, ``test-time``, ``test-time:LIST.json`` or an adapter's ``FILE.safetensors``,
@@ -111,6 +112,7 @@ class Discoverer:
         weights: the resolved weights: model entry, file, source, sha256.
         registers: what was done to the ViT's registers.
         engine: runs the ViT, and knows the effective precision.
+        engine_note: where ``auto`` did not take the quickest engine, why.
         backbone: the ViT.
         settings: the effective method settings, preset and overrides together.
         head_file: the head that was given, if one was.
@@ -123,6 +125,7 @@ class Discoverer:
     """
 
     head_file: Path | None = None
+    engine_note: str | None = None
     _head: Head | None = None
 
     def __init__(
@@ -165,6 +168,16 @@ class Discoverer:
         )
         if self._head is not None or self.settings.method == FITTED:
             self.fitted_head()
+        if engine == "auto" and target.type == "cpu":
+            self._choose_engine()
+
+    def _choose_engine(self) -> None:
+        """Take the quickest engine that gives what PyTorch gives on this machine."""
+        vit, parts = self.backbone, self.needs(self.settings)
+        if parts:
+            view = vit.view(vit.block_index(self.layer), parts)
+            self.engine, self.engine_note = choose_engine(view, vit.spec.patch_size, self.engine)
+            vit.engine = self.engine
 
     def fitted_head(self) -> Head:
         """Return the head that the method ``fitted`` reads: the one given, else the one that ships for the model.

@@ -25,10 +25,10 @@ def offline_weights():
 
 @pytest.fixture(scope="session")
 def discoverer(offline_weights):
-    """One Discoverer for the whole session."""
+    """One Discoverer for the whole session, in PyTorch, which literal procedures are held against."""
     from lostreg import Discoverer
 
-    return Discoverer(offline_weights.entry.name, device="cpu")
+    return Discoverer(offline_weights.entry.name, device="cpu", engine="torch")
 
 
 @pytest.fixture(scope="session")

@@ -19,10 +19,14 @@ from lostreg.errors import FeatureError, ImageError, ModelError, UsageError, Wei
 from lostreg.heads import shipped_head
 from lostreg.images import read_photograph
 from lostreg.methods.lost import propose
+from lostreg.preprocess import prepare
 from lostreg.regions import bounding_box
-from lostreg.settings import MethodSettings, Offset
+from lostreg.settings import InputSettings, MethodSettings, Offset
 
 pytestmark = pytest.mark.weights
+
+SMALL, NATIVE = InputSettings(max_side=224), InputSettings()
+"""Pictures of up to 256 patches, which go through quickly, and of some 1,000, as VOC's are."""
 
 
 def test_every_example_gets_a_box_inside_it(discoverer, examples):
@@ -173,7 +177,7 @@ def test_a_head_file_finds_objects_and_is_part_of_the_identity(kind, examples, t
     path = tmp_path / "head.safetensors"
     head, content = head_of(kind)
     path.write_bytes(content)
-    fitted = Discoverer("dinov2-s14-imgfocus", device="cpu", head=path)
+    fitted = Discoverer("dinov2-s14-imgfocus", device="cpu", engine="torch", head=path)
     assert fitted.settings.method == "fitted"
     found = fitted(examples[0])
     assert found.masks.any()
@@ -183,36 +187,36 @@ def test_a_head_file_finds_objects_and_is_part_of_the_identity(kind, examples, t
 
 
 def test_best_quality_is_the_head_that_ships(examples, discoverer):
-    best = Discoverer("dinov2-s14-imgfocus", device="cpu", quality="best")
+    best = Discoverer("dinov2-s14-imgfocus", device="cpu", engine="torch", quality="best")
     assert best.settings.method == "fitted"
     assert best.identity()["head_sha256"] == shipped_head("dinov2-s14-imgfocus", discoverer.weights.sha256).sha256
     features = best.extract(examples[0])
     again = discoverer.discover(features, method="fitted")  # no head was named: the one that ships
     assert again.boxes_xyxy.tolist() == best.discover(features).boxes_xyxy.tolist()
-    fast = Discoverer("dinov2-s14-imgfocus", device="cpu", quality="fast")
+    fast = Discoverer("dinov2-s14-imgfocus", device="cpu", engine="torch", quality="fast")
     assert fast.identity() == discoverer.identity()
 
 
 def test_best_quality_without_a_head_for_the_model_is_refused(monkeypatch):
     monkeypatch.setattr("lostreg.heads.shipped.SHIPPED", {})
     with pytest.raises(ModelError, match="No fitted head comes with lostreg for dinov2-s14-imgfocus"):
-        Discoverer("dinov2-s14-imgfocus", device="cpu", quality="best")
+        Discoverer("dinov2-s14-imgfocus", device="cpu", engine="torch", quality="best")
 
 
 def test_a_head_of_another_vit_is_refused(tmp_path):
     path = tmp_path / "head.safetensors"
     path.write_bytes(head_of("vote", weights_sha256="0" * 64, model="dino-s16")[1])
     with pytest.raises(ModelError, match="fitted on dino-s16"):
-        Discoverer("dinov2-s14-imgfocus", device="cpu", head=path)
+        Discoverer("dinov2-s14-imgfocus", device="cpu", engine="torch", head=path)
     path.write_bytes(head_of("vote", layer=5)[1])
     with pytest.raises(ModelError, match="not on block 11; use --layer 5"):
-        Discoverer("dinov2-s14-imgfocus", device="cpu", head=path)
+        Discoverer("dinov2-s14-imgfocus", device="cpu", engine="torch", head=path)
 
 
 def by_grid(discoverer, paths):
     groups = {}
     for path in paths:
-        tensor, frame = discoverer.prepare(read_photograph(path))
+        tensor, frame = prepare(read_photograph(path).rgb, discoverer.backbone.spec, SMALL)
         groups.setdefault(frame.grid_hw, []).append((path.name, tensor, frame))
     return groups
 
@@ -241,9 +245,19 @@ def test_batch_size_and_order_change_no_box(discoverer, dev100):
     assert boxes_in_batches(discoverer, groups, 8, np.random.default_rng(0)) == alone
 
 
-def test_real_photographs_equal_the_literal_procedure(discoverer, dev100):
-    for path in dev100:
-        features = discoverer.extract(path, {"k", "v"})
+@pytest.mark.parametrize(
+    ("side", "photographs"),
+    [
+        (SMALL, slice(4, 40)),
+        (NATIVE, slice(0, 4)),
+        pytest.param(NATIVE, slice(4, None), marks=pytest.mark.slow),
+    ],
+    ids=["small", "native", "native-rest"],
+)
+def test_real_photographs_equal_the_literal_procedure(discoverer, dev100, side, photographs):
+    for path in dev100[photographs]:
+        tensor, frame = prepare(read_photograph(path).rgb, discoverer.backbone.spec, side)
+        (features,) = discoverer.extract_batch(tensor[None], [frame], {"k", "v"})
         for name, offset in (("k", "none"), ("k", "mean"), ("v", "none")):
             settings = MethodSettings(feature=name, offset=Offset(offset))
             found = propose(features, settings, np.ones(features.grid_hw, dtype=bool))

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
     apply_config(args)
     plan = _plan(args)
-    args.engine = args.precision = None  # the plan has them
+    args.engine, args.precision = "torch", None  # the plan has them
     found = measure(discoverer_from(args), plan, _silent if args.quiet else _say)
     found["versions"] = package_versions()
     print(json.dumps(found, indent=2) if args.json else to_text(found))

@@ -72,7 +72,8 @@ def _load(args: argparse.Namespace, name: str | None) -> Discoverer:
 
     model, registers = split_model(name) if name else (None, None)
     head = args.head if args.model and name == args.model[0] else None
-    return Discoverer(model, device=args.device, registers=registers, head=head)
+    # it reads every part of every picture, which one compiled model per method would not serve
+    return Discoverer(model, device=args.device, registers=registers, head=head, engine="torch")
 
 
 def _serve(folder: Path, stop: StopRequest) -> None:

@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     apply_config(args)
     listing = _listing(args)
-    _keep_recorded_model(args)
+    _keep_recorded_choices(args)
     discoverer = discoverer_from(args)
     # VOC and COCO annotate the stored frame, so a dataset's pictures are not turned upright
     identity = discoverer.identity(upright=args.dataset is None)
@@ -195,13 +195,17 @@ def _listing(args: argparse.Namespace) -> Listing:
     return Listing(items, len(items))
 
 
-def _keep_recorded_model(args: argparse.Namespace) -> None:
-    """Resume a run with its own model where none is named, so that a hub that comes and goes changes nothing."""
+def _keep_recorded_choices(args: argparse.Namespace) -> None:
+    """Resume a run with its own model and engine where none is named, so that what comes and goes changes nothing."""
     from lostreg.runfolder import HEADER, read_header
 
-    unnamed = args.model is None and args.checkpoint is None
-    if unnamed and args.output is not None and not args.overwrite and (args.output / HEADER).exists():
-        args.model = read_header(args.output).get("identity", {}).get("model")
+    if args.output is None or args.overwrite or not (args.output / HEADER).exists():
+        return
+    identity = read_header(args.output).get("identity", {})
+    if args.model is None and args.checkpoint is None:
+        args.model = identity.get("model")
+    if args.engine in {None, "auto"}:
+        args.engine = identity.get("engine")
 
 
 def _for_many(discoverer: Discoverer, total: int | None) -> Discoverer:
@@ -273,6 +277,7 @@ def _header(args: argparse.Namespace, discoverer: Discoverer) -> dict[str, Any]:
         "registers": args.registers,
         "head": discoverer.fitted_head().to_json() if discoverer.settings.method == FITTED else None,
         "device": str(discoverer.backbone.device),
+        "engine_note": discoverer.engine_note,
         "sources": args.sources,
         "dataset": {"name": args.dataset, "root": str(args.root), "split": args.split} if args.dataset else None,
         "shard": args.shard,

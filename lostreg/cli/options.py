@@ -94,7 +94,10 @@ def add_network_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGr
     group.add_argument("--checkpoint", type=Path, metavar="FILE", help="safetensors or .pth file of weights")
     group.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps (default auto)")
     group.add_argument(
-        "--engine", choices=ENGINES, help="what runs the ViT: torch (default), or openvino, a faster extra for CPUs"
+        "--engine",
+        choices=ENGINES,
+        help="what runs the ViT: torch, or openvino, a faster extra for CPUs (default auto: openvino where it is "
+        "installed and gives what torch gives)",
     )
     group.add_argument("--precision", choices=PRECISIONS, help="of the ViT (default auto: fp32)")
     group.add_argument(
@@ -184,7 +187,10 @@ def apply_config(args: argparse.Namespace) -> None:
 
 
 def discoverer_from(args: argparse.Namespace) -> Discoverer:
-    """Build the discoverer that the options ask for; say on stderr which of them its method does not read."""
+    """Build the discoverer that the options ask for.
+
+    Says on stderr why ``auto`` did not take the quickest engine, and which options the method does not read.
+    """
     from lostreg.discover import Discoverer
 
     given = {name: getattr(args, name) for name in (*MODEL_OPTIONS, *METHOD_OPTIONS, *HEAD_OPTIONS) if name in args}
@@ -192,6 +198,8 @@ def discoverer_from(args: argparse.Namespace) -> Discoverer:
     if given.get("max_side") == 0:
         given["max_side"] = None
     discoverer = Discoverer(given.pop("model", None), **given)
+    if discoverer.engine_note and not getattr(args, "quiet", False):
+        print(f"lostreg: the ViT runs in PyTorch: {discoverer.engine_note}", file=sys.stderr)
     method = discoverer.settings.method
     if ignored := ignored_options(given, method):
         print(f"lostreg: without effect on the method {method}: {', '.join(ignored)}", file=sys.stderr)

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from lostreg.registers.find import Search, find_register_neurons
     from lostreg.registers.neuron_list import cache_path
 
-    check_engine(args)
+    choose_torch(args)
     if args.top_k is not None and args.top_k < 1:
         raise UsageError(f"--top-k must be at least 1, but it is {args.top_k}.")
     discoverer = discoverer_from(args)
@@ -68,8 +68,8 @@ def run(args: argparse.Namespace) -> int:
     return 3 if failures else 0
 
 
-def check_engine(args: argparse.Namespace) -> None:
-    """Refuse engines that show nothing of what goes on inside a model.
+def choose_torch(args: argparse.Namespace) -> None:
+    """Take the engine that shows what goes on inside a model, and refuse others.
 
     Raises:
         UsageError: another engine than torch.
@@ -78,6 +78,7 @@ def check_engine(args: argparse.Namespace) -> None:
         raise UsageError(
             f"The laboratory looks inside the model, which --engine {args.engine} does not let it; use torch."
         )
+    args.engine = "torch"
 
 
 def readable(sources: list[str]) -> tuple[list[ImageItem], int]:

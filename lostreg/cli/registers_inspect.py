@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lostreg.cli.options import add_network_options, add_registers_option, discoverer_from
-from lostreg.cli.registers_find import check_engine, readable
+from lostreg.cli.registers_find import choose_torch, readable
 from lostreg.errors import RunError, UsageError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     from lostreg.files import write_text_whole
     from lostreg.report.registers import registers_page
 
-    check_engine(args)
+    choose_torch(args)
     if args.shown < 0:
         raise UsageError(f"--shown must be 0 or more, but it is {args.shown}.")
     discoverers = [discoverer_from(args)]

@@ -1,20 +1,25 @@
 """What runs the ViT: one interface, chosen by name.
 
 ``torch`` runs everywhere and in fp32 gives the figures that the presets are chosen on. ``openvino`` is an optional
-extra for CPUs. ``auto`` is ``torch``, so that a command gives the same boxes whatever else is installed: the engine
-is part of what boxes depend on. ``lostreg bench`` says which one is fastest on a machine.
+extra for CPUs. ``auto`` is OpenVINO on a CPU where it is installed and gives on this machine what PyTorch gives, and
+PyTorch elsewhere; it never changes the precision. ``lostreg bench`` says what each of them reaches on a machine.
 """
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import torch
+from torch import nn
 
 from lostreg.engines.base import Engine
 from lostreg.engines.torch_engine import TorchEngine, native_precisions
-from lostreg.errors import UsageError
+from lostreg.errors import ModelError, UsageError
 from lostreg.settings import ENGINES, PRECISIONS, EngineName, Precision
 
 MOST_LANES = 4
+
+_TEST_PATCHES = 8
 
 
 def lanes_for_many(name: str) -> int:
@@ -25,8 +30,32 @@ def lanes_for_many(name: str) -> int:
     return min(MOST_LANES, torch.get_num_threads()) if name == "openvino" else 1
 
 
+def choose_engine(view: nn.Module, patch_size: int, reference: Engine) -> tuple[Engine, str | None]:
+    """Return what ``auto`` means for a ViT on this machine, and where that is not the quickest engine, why.
+
+    OpenVINO is taken on a CPU if it is installed, converts the ViT, and gives what PyTorch gives on a built-in picture.
+
+    Args:
+        view: a timm ViT whose last block is a :class:`~lostreg.tap.Tap`, on the CPU.
+        patch_size: of the ViT, in pixels.
+        reference: PyTorch on the CPU; the precision is its own.
+    """
+    if find_spec("openvino") is None:
+        return reference, "OpenVINO, which is quicker on CPUs, is not installed (pip install 'lostreg[openvino]')"
+    side = _TEST_PATCHES * patch_size
+    picture = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+    try:
+        engine = make_engine("openvino", reference.precision, torch.device("cpu"))
+        engine.run(view, picture)
+    except (ModelError, UsageError) as error:
+        return reference, str(error)
+    return engine, None
+
+
 def make_engine(name: EngineName, precision: Precision, device: torch.device, lanes: int = 1) -> Engine:
     """Return the engine that is asked for; precision ``auto`` is fp32.
+
+    ``auto`` gives PyTorch here, which :func:`choose_engine` needs for comparison.
 
     Args:
         name: of the engine.
@@ -50,4 +79,4 @@ def make_engine(name: EngineName, precision: Precision, device: torch.device, la
     return OpenVinoEngine(device, chosen, lanes)
 
 
-__all__ = ["Engine", "TorchEngine", "lanes_for_many", "make_engine", "native_precisions"]
+__all__ = ["Engine", "TorchEngine", "choose_engine", "lanes_for_many", "make_engine", "native_precisions"]

@@ -18,7 +18,8 @@ from lostreg.cli import main
 from lostreg.runfolder import read_failures, read_header, read_records
 
 pytestmark = pytest.mark.weights
-MODEL = ("--model", OFFLINE_MODEL, "--quiet")
+NAMED = ("--model", OFFLINE_MODEL)
+MODEL = (*NAMED, "--engine", "torch", "--quiet")
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +88,28 @@ def test_the_same_command_resumes_and_only_failures_are_retried(photos, tmp_path
     assert read == ["late.jpg"]
     assert len(list(read_records(run))) == 4
     assert list(read_failures(run)) == []
+
+
+def test_the_engine_that_auto_takes_is_recorded_and_stays_that_of_the_run(photos, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("openvino")
+    command = ["discover", str(photos), "--output", str(tmp_path / "run"), *NAMED]
+    assert main(command) == 0
+    header = read_header(tmp_path / "run")
+    assert (header["identity"]["engine"], header["engine_note"]) == ("openvino", None)
+    assert main([*command, "--engine", "torch"]) == 6
+    assert "engine: openvino -> torch" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert main(command) == 2
+    assert "--engine openvino needs OpenVINO, which is not installed" in capsys.readouterr().err
+
+
+def test_why_auto_takes_torch_is_said_once_and_recorded(photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert main(["discover", str(photos), "--output", str(tmp_path / "run"), *NAMED]) == 0
+    header = read_header(tmp_path / "run")
+    assert header["identity"]["engine"] == "torch"
+    assert "is not installed" in header["engine_note"]
+    assert capsys.readouterr().err.count(header["engine_note"]) == 1
 
 
 def test_other_settings_are_refused_and_overwrite_starts_anew(photos, tmp_path, capsys):

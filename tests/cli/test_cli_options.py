@@ -45,7 +45,7 @@ def test_the_help_comes_without_torch():
 )
 def test_options_that_the_method_does_not_read_are_said_in_one_line(typed, said, monkeypatch, capsys):
     def discoverer(model, method="lost", **options):
-        return types.SimpleNamespace(settings=MethodSettings(method))
+        return types.SimpleNamespace(settings=MethodSettings(method), engine_note=None)
 
     monkeypatch.setattr("lostreg.discover.Discoverer", discoverer)
     parser = argparse.ArgumentParser()

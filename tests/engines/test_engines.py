@@ -13,7 +13,7 @@ import torch
 
 from lostreg.backbone import Backbone
 from lostreg.catalogue import ModelEntry
-from lostreg.engines import make_engine, native_precisions
+from lostreg.engines import choose_engine, make_engine, native_precisions
 from lostreg.engines.torch_engine import TorchEngine
 from lostreg.errors import ModelError, UsageError
 from lostreg.geometry import Frame
@@ -46,9 +46,39 @@ def refused(name, precision="auto", device=CPU):
     return str(caught.value)
 
 
-def test_auto_is_torch_in_fp32():
-    engine = make_engine("auto", "auto", CPU)
+def chosen(vit, precision="fp32"):
+    reference = TorchEngine(CPU, precision)
+    view = Backbone(ModelEntry("tiny", "", "other", "none"), vit, CPU, precision, reference).view(1, frozenset("k"))
+    return choose_engine(view, PATCH, reference)
+
+
+def test_auto_is_torch_where_openvino_is_not_installed_and_says_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    engine, note = chosen(model())
     assert (engine.name, engine.precision) == ("torch", "fp32")
+    assert "is not installed (pip install 'lostreg[openvino]')" in note
+
+
+def test_auto_is_openvino_in_fp32_where_it_gives_what_torch_gives(openvino_engine):
+    engine, note = chosen(model())
+    assert (engine.name, engine.precision, note) == ("openvino", "fp32", None)
+
+
+def test_auto_stays_with_torch_where_openvino_gives_something_else(openvino_engine, monkeypatch):
+    from lostreg.engines import openvino_model as module
+
+    engine, note = chosen(model("vit_small_patch16_dinov3"))
+    assert engine.name == "torch"
+    assert "rotary position embedding" in note
+    right = module.CompiledBlocks.forward
+    monkeypatch.setattr(
+        module.CompiledBlocks,
+        "forward",
+        lambda self, tokens: {part: values + 1 for part, values in right(self, tokens).items()},
+    )
+    engine, note = chosen(model())
+    assert engine.name == "torch"
+    assert "differs from PyTorch's" in note
 
 
 def test_what_cannot_be_had_is_said_with_the_next_best_choice(monkeypatch):

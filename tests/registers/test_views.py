@@ -119,7 +119,7 @@ def test_no_views_are_refused():
 
 @pytest.mark.weights
 def test_views_are_what_boxes_depend_on(discoverer, examples):
-    other = Discoverer(discoverer.weights.entry.name, device="cpu", views=2, max_side=160)
+    other = Discoverer(discoverer.weights.entry.name, device="cpu", engine="torch", views=2, max_side=160)
     assert other.identity()["views"] == 2
     assert discoverer.identity()["views"] == 1
     tensor, frame = other.prepare(as_photograph(examples[0]))
