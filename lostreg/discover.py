@@ -29,6 +29,7 @@ from lostreg.features import Features
 from lostreg.geometry import Frame
 from lostreg.heads import Head, read_head, shipped_head
 from lostreg.images import MAX_PIXELS, Photograph, read_photograph
+from lostreg.looks import LOOKS, extract_looks
 from lostreg.methods import get_method
 from lostreg.methods.fitted import NAME as FITTED
 from lostreg.objects import ScoredProposal, find_objects
@@ -104,6 +105,8 @@ class Discoverer:
             see :class:`~lostreg.registers.choice.RegisterChoice`; ``None`` runs the model as it is.
         views: average the features over so many shifted and flipped views (:mod:`lostreg.registers.views`), each
             of which costs a forward; 1 is the picture alone.
+        looks: how often the method ``fitted`` looks at a picture, its votes pooled: the first so many of
+            :data:`lostreg.looks.LOOKS`, each of which costs a forward.
         head: a file of ``lostreg fit``, read by the method ``fitted``, which it makes the default.
         quality: ``best`` is the method ``fitted`` with the head that ships for the model; ``fast`` the model's preset.
         overrides: fields of :class:`~lostreg.settings.MethodSettings` that differ from the model's preset.
@@ -140,6 +143,7 @@ class Discoverer:
         pad: PadMode = "none",
         registers: str | None = None,
         views: int = 1,
+        looks: int = 1,
         head: str | Path | None = None,
         quality: Quality | None = None,
         engine: EngineName = "auto",
@@ -161,6 +165,7 @@ class Discoverer:
             self._head = read_head(self.head_file)
         self.weights: Weights = resolve(model, Path(checkpoint) if checkpoint else None)
         self.settings = with_overrides(PRESETS[self.weights.entry.family].settings, **overrides)
+        self.looks = check_looks(looks, views, self.settings.method)
         self.precision: Precision = self.engine.precision
         self.registers: RegisterPlan = plan_registers(choice, self.weights)
         self.backbone: Backbone = load_backbone(
@@ -215,14 +220,17 @@ class Discoverer:
         wanted = self.needs(self.settings) if parts is None else frozenset(parts)
         if unknown := sorted(wanted - set(PARTS)):
             raise UsageError(f"parts must be among {', '.join(PARTS)}, but there is {unknown[0]!r}.")
-        if self.views == 1:
-            return self.backbone.extract(inputs, frames, wanted, self.layer)
-        return extract_over_views(
-            lambda moved: self.backbone.extract(moved, frames, wanted, self.layer),
-            inputs,
-            choose_views(frames[0].grid_hw, self.views),
-            self.backbone.spec,
-        )
+
+        def extract(shown: torch.Tensor, of: list[Frame]) -> list[Features]:
+            return self.backbone.extract(shown, of, wanted, self.layer)
+
+        spec = self.backbone.spec
+        if self.looks > 1:
+            return extract_looks(extract, inputs, frames, LOOKS[: self.looks], spec, self.input_settings.pad)
+        if self.views > 1:
+            views = choose_views(frames[0].grid_hw, self.views)
+            return extract_over_views(lambda moved: extract(moved, frames), inputs, views, spec)
+        return extract(inputs, frames)
 
     def discover(self, features: Features, **overrides: Any) -> Discovery:
         """Find objects in extracted features: the cheap step.
@@ -247,7 +255,7 @@ class Discoverer:
         return self.discover(self.extract(image, self.needs(settings)), **overrides)
 
     def identity(self, settings: MethodSettings | None = None, *, upright: bool = True) -> dict[str, Any]:
-        """Return what boxes depend on, JSON-ready: weights, registers, input rule, engine, precision, method, head.
+        """Return what boxes depend on, JSON-ready: weights, registers, input rule, engine, precision, looks, method.
 
         Args:
             settings: of the method; ``None`` for the discoverer's own.
@@ -256,6 +264,7 @@ class Discoverer:
         changed = {} if self.registers.identity is None else {"registers": self.registers.identity}
         effective = settings or self.settings
         head = {"head_sha256": self.fitted_head().sha256} if effective.method == FITTED else {}
+        looks = {"looks": self.looks} if self.looks > 1 else {}
         return {
             "model": self.weights.entry.name,
             "weights_sha256": self.weights.sha256,
@@ -266,6 +275,7 @@ class Discoverer:
             "max_side": self.input_settings.max_side,
             "pad": self.input_settings.pad,
             "views": self.views,
+            **looks,
             "frame": "displayed" if upright else "stored",
             **effective.to_json(),
             **head,
@@ -303,6 +313,24 @@ def choose_method(method: str | None, has_head: bool, quality: Quality | None) -
     if has_head and method not in (None, FITTED):
         raise UsageError(f"--head is read by --method {FITTED} alone, but the method is {method}; leave out one.")
     return FITTED if has_head or quality == "best" else method
+
+
+def check_looks(looks: int, views: int, method: str) -> int:
+    """Return how often a picture is looked at, if a method can make use of that.
+
+    Raises:
+        UsageError: not as many as there are, not for this method, or together with averaged views.
+    """
+    if not 1 <= looks <= len(LOOKS):
+        raise UsageError(f"--looks must be from 1 to {len(LOOKS)}, but it is {looks}.")
+    if looks > 1 and method != FITTED:
+        raise UsageError(
+            f"--looks {looks} pools the votes of a fitted head, which the method {method} has not; "
+            f"use --quality best or --method {FITTED}, or leave out --looks."
+        )
+    if looks > 1 and views > 1:
+        raise UsageError("--looks pools votes and --views averages features; give one of the two.")
+    return looks
 
 
 def on_photograph(found: list[ScoredProposal], frame: Frame, settings: MethodSettings) -> Discovery:

@@ -43,6 +43,7 @@ class Features:
         class_token: whether the first of the P tokens is a CLS token (else all are registers).
         reading: what a fitted head makes of the tokens, where one has read them.
         norms: ``(N,)`` ``float32`` or ``None``: lengths of the output tokens before the final LayerNorm.
+        looks: features of further looks at the same photograph, each with its own grid (:mod:`lostreg.looks`).
     """
 
     frame: Frame
@@ -51,6 +52,7 @@ class Features:
     class_token: bool = False
     reading: HeadReading | None = None
     norms: torch.Tensor | None = None
+    looks: tuple[Features, ...] = ()
 
     @property
     def grid_hw(self) -> tuple[int, int]:

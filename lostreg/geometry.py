@@ -10,6 +10,7 @@ Three frames, each with the origin at its top left corner:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -26,12 +27,14 @@ class Frame:
         content_wh: width and height of the resized photograph inside the ViT's input.
         grid_hw: rows and columns of patches.
         patch_size: side of a patch, in input pixels.
+        mirrored: whether the input shows the photograph with left and right swapped.
     """
 
     image_wh: tuple[int, int]
     content_wh: tuple[int, int]
     grid_hw: tuple[int, int]
     patch_size: int
+    mirrored: bool = False
 
     @property
     def input_wh(self) -> tuple[int, int]:
@@ -53,12 +56,20 @@ class Frame:
         x0, y0, x1, y1 = (edge * self.patch_size for edge in box_grid)
         (content_w, content_h), (image_w, image_h) = self.content_wh, self.image_wh
         scale_x, scale_y = image_w / content_w, image_h / content_h
-        return (
-            x0 * scale_x,
-            y0 * scale_y,
-            min(x1, content_w) * scale_x,
-            min(y1, content_h) * scale_y,
+        left, right = min(x0, content_w) * scale_x, min(x1, content_w) * scale_x
+        if self.mirrored:
+            left, right = image_w - right, image_w - left
+        return left, min(y0, content_h) * scale_y, right, min(y1, content_h) * scale_y
+
+    def box_from_image(self, box_xyxy: Sequence[float]) -> tuple[float, float, float, float]:
+        """Map a box ``(x0, y0, x1, y1)`` in image pixels to the grid, in patches: undo :meth:`box_to_image`."""
+        x0, y0, x1, y1 = box_xyxy
+        if self.mirrored:
+            x0, x1 = self.image_wh[0] - x1, self.image_wh[0] - x0
+        scale_x, scale_y = (
+            content / image / self.patch_size for content, image in zip(self.content_wh, self.image_wh, strict=True)
         )
+        return x0 * scale_x, y0 * scale_y, x1 * scale_x, y1 * scale_y
 
     def patch_centre_to_image(self, row: int, column: int) -> tuple[float, float]:
         """Return ``(x, y)``, the centre of the visible part of a patch in image pixels."""
@@ -80,6 +91,29 @@ class Frame:
         on_input = cv2.resize(np.ascontiguousarray(values_grid), self.input_wh, interpolation=method)
         content_w, content_h = self.content_wh
         on_content = on_input[:content_h, :content_w]
+        if self.mirrored:
+            on_content = on_content[:, ::-1]
         if self.content_wh == self.image_wh:
             return np.ascontiguousarray(on_content)
         return np.asarray(cv2.resize(on_content, self.image_wh, interpolation=method))
+
+
+def carry_boxes(boxes: NDArray[np.float64], source: Frame, target: Frame) -> NDArray[np.float64]:
+    """Map boxes ``(n, 4)`` in patches from one grid of a photograph to another of its grids."""
+    if source == target or not len(boxes):
+        return boxes
+    x0, y0, x1, y1 = boxes.T
+    carried = [target.box_from_image(source.box_to_image(box)) for box in zip(x0, y0, x1, y1, strict=True)]
+    return np.array(carried, dtype=np.float64)
+
+
+def carry_mask(mask: NDArray[np.bool_], source: Frame, target: Frame) -> NDArray[np.bool_]:
+    """Map a mask ``(h, w)`` from one grid of a photograph to another: each patch takes what lies beneath its centre."""
+    if source == target:
+        return mask
+    rows, columns = target.grid_hw
+    beneath = [source.box_from_image(2 * target.patch_centre_to_image(row, 0)) for row in range(rows)]
+    beside = [source.box_from_image(2 * target.patch_centre_to_image(0, column)) for column in range(columns)]
+    ys = np.array([y for _, y, _, _ in beneath]).astype(np.intp)
+    xs = np.array([x for x, _, _, _ in beside]).astype(np.intp)
+    return np.asarray(mask[np.ix_(ys, xs)])

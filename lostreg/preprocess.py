@@ -65,21 +65,36 @@ def prepare(rgb: NDArray[np.uint8], spec: InputSpec, settings: InputSettings) ->
 
 def _content_size(width: int, height: int, max_side: int | None, multiple: int) -> tuple[int, int]:
     scale = 1.0 if max_side is None else min(1.0, max_side / max(width, height))
+    return scaled_side(width, scale, multiple), scaled_side(height, scale, multiple)
 
-    def fit(side: int) -> int:
-        return max(multiple, round(side * scale / multiple) * multiple)
 
-    return fit(width), fit(height)
+def scaled_side(side: int, scale: float, multiple: int) -> int:
+    """Return a side times a scale, to the nearest multiple that is not 0."""
+    return max(multiple, round(side * scale / multiple) * multiple)
 
 
 def _normalise_and_pad(rgb: NDArray[np.uint8], spec: InputSpec, frame: Frame, *, reflect: bool) -> torch.Tensor:
-    (content_w, content_h), (input_w, input_h) = frame.content_wh, frame.input_wh
     scale = (1 / (255 * np.asarray(spec.std))).astype(np.float32)
     shift = (np.asarray(spec.mean) / np.asarray(spec.std)).astype(np.float32)
     values = rgb.astype(np.float32) * scale - shift
+    return pad_to_grid(torch.from_numpy(values).permute(2, 0, 1), frame, reflect=reflect)
+
+
+def pad_to_grid(content: torch.Tensor, frame: Frame, *, reflect: bool) -> torch.Tensor:
+    """Pad a normalised picture ``(3, h, w)``, right and bottom, to the input ``(3, H, W)`` of its frame."""
+    input_w, input_h = frame.input_wh
     if reflect:
-        # "symmetric" repeats the edge pixel, so it is defined for a picture of any size, 1 x 1 included
-        values = np.pad(values, ((0, input_h - content_h), (0, input_w - content_w), (0, 0)), "symmetric")
-    canvas = torch.zeros(3, input_h, input_w)
-    canvas[:, : values.shape[0], : values.shape[1]] = torch.from_numpy(values).permute(2, 0, 1)
+        rows, columns = (
+            _reflected(length, side, content.device)
+            for length, side in ((input_h, content.shape[1]), (input_w, content.shape[2]))
+        )
+        return content[:, rows][:, :, columns].contiguous()
+    canvas = content.new_zeros(3, input_h, input_w)
+    canvas[:, : content.shape[1], : content.shape[2]] = content
     return canvas
+
+
+def _reflected(length: int, side: int, device: torch.device) -> torch.Tensor:
+    """Return for each of ``length`` places which of ``side`` pixels it shows; the edge is repeated, so 1 will do."""
+    places = torch.arange(length, device=device) % (2 * side)
+    return torch.minimum(places, 2 * side - 1 - places)

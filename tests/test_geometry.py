@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lostreg.geometry import Frame
+from lostreg.geometry import Frame, carry_boxes, carry_mask
 from lostreg.preprocess import InputSpec, prepare
 from lostreg.settings import InputSettings
 
@@ -19,12 +19,48 @@ BOXES = [
     (Frame((1, 1), (1, 1), (1, 1), 14), (0, 0, 1, 1), (0, 0, 1, 1)),
     # scaled down by two: twice the pixels
     (Frame((100, 60), (50, 30), (3, 4), 14), (1, 0, 4, 2), (28, 0, 100, 56)),
+    # mirrored: what is left in the input is right in the photograph
+    (Frame((100, 60), (50, 30), (3, 4), 14, mirrored=True), (1, 0, 4, 2), (0, 0, 72, 56)),
+    # beyond where the padding begins there is nothing
+    (Frame((50, 30), (50, 30), (3, 4), 14), (3.9, 0, 4, 3), (50, 0, 50, 30)),
 ]
 
 
 @pytest.mark.parametrize(("frame", "grid_box", "expected"), BOXES)
 def test_boxes_reach_the_photograph(frame, grid_box, expected):
     assert frame.box_to_image(grid_box) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize(("content_wh", "grid_hw"), [((50, 30), (3, 4)), ((100, 60), (5, 8)), ((33, 20), (2, 3))])
+def test_boxes_go_to_the_photograph_and_back(content_wh, grid_hw, mirrored):
+    frame = Frame((100, 60), content_wh, grid_hw, 14, mirrored)
+    box = (0.25, 0.5, 2.0, 1.4)
+    assert frame.box_from_image(frame.box_to_image(box)) == pytest.approx(box)
+
+
+def test_nothing_is_carried_from_grid_to_grid():
+    small, large = Frame((28, 28), (28, 28), (2, 2), 14), Frame((28, 28), (56, 56), (4, 4), 14)
+    assert carry_boxes(np.zeros((0, 4)), small, large).shape == (0, 4)
+    assert not carry_mask(np.zeros((2, 2), dtype=bool), small, large).any()
+
+
+def test_masks_and_boxes_are_carried_from_grid_to_grid():
+    small, large = Frame((42, 28), (42, 28), (2, 3), 14), Frame((42, 28), (84, 56), (4, 6), 14)
+    mask = np.array([[True, False, True], [False, True, False]])
+    doubled = np.kron(mask, np.ones((2, 2), dtype=bool))
+    assert (carry_mask(mask, small, large) == doubled).all()
+    assert (carry_mask(doubled, large, small) == mask).all()
+    flipped = Frame((42, 28), (84, 56), (4, 6), 14, mirrored=True)
+    assert (carry_mask(mask, small, flipped) == doubled[:, ::-1]).all()
+    assert carry_boxes(np.array([[0.0, 0, 1, 2]]), small, flipped).tolist() == [[4, 0, 6, 4]]
+    assert carry_mask(mask, small, small) is mask
+
+
+def test_the_mask_of_a_mirrored_look_is_mirrored_back():
+    frame = Frame((42, 28), (42, 28), (2, 3), 14, mirrored=True)
+    mask = np.array([[True, False, False], [True, True, False]])
+    assert (frame.mask_to_image(mask) == np.kron(mask[:, ::-1], np.ones((14, 14), dtype=bool))).all()
 
 
 @pytest.mark.parametrize("pad", ["none", "reflect", "resize"])

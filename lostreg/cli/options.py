@@ -42,6 +42,7 @@ MODEL_OPTIONS = (
     "max_side",
     "pad",
     "views",
+    "looks",
 )
 METHOD_OPTIONS = ("method", "feature", "offset", "k_patches", "objects", "attention_head")
 HEAD_OPTIONS = ("head", "quality")
@@ -120,6 +121,12 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="N",
         help="average over N shifted and flipped views, at N times the cost (default 1)",
+    )
+    group.add_argument(
+        "--looks",
+        type=int,
+        metavar="N",
+        help="pool a fitted head's votes over N of 5 looks, mirrored and scaled; 5 cost 7 times as much (default 1)",
     )
 
 

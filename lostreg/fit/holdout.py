@@ -77,7 +77,7 @@ def head_box(net: Net, picture: Picture, tokens: torch.Tensor) -> Box:
         return np.asarray(boxes[0])
     candidates = np.concatenate([boxes, picture.boxes])
     votes = fitted.votes_of(reading, np.ones(logit.shape, dtype=np.bool_))
-    return np.asarray(candidates[fitted.choose(candidates, *votes, reading)])
+    return np.asarray(candidates[fitted.choose(candidates, votes, fitted.expected_iou(reading, candidates))])
 
 
 def _hits(box: Box, others: Box) -> bool:

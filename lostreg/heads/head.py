@@ -102,13 +102,14 @@ class Head:
             )
 
     def attach(self, features: Features) -> Features:
-        """Return the features with what the head reads off their tokens ``x``.
+        """Return the features with what the head reads off their tokens ``x``, those of further looks likewise.
 
         Raises:
             FeatureError: the tokens were not extracted or are not finite.
         """
         tokens = normalize(features.projection("x"), dim=1).reshape(*features.grid_hw, -1)
-        return replace(features, reading=read_tokens(self.net, tokens))
+        looks = tuple(self.attach(each) for each in features.looks)
+        return replace(features, reading=read_tokens(self.net, tokens), looks=looks)
 
 
 @torch.inference_mode()

@@ -8,9 +8,12 @@ without anchors (FCOS, arXiv 1904.01355) patches vote, but votes only choose amo
 1. Candidates: the 3 heaviest 4-connected components of ``z / max z > t`` for each t of 0, 0.1, 0.2, 0.3 and 0.4, and
    the candidates of :mod:`lostreg.methods.head_consensus`; their boxes ``C``, clipped where the photograph ends.
 2. Votes: the boxes ``B_k`` of the patches with ``z > 0``, evenly thinned to at most some 150, with weights
-   ``w_k = sigmoid(z_k) q_k``.
-3. The object is ``argmax_C [sum_k w_k max(IoU(C, B_k) - 0.3, 0) / sum_k w_k + 0.2 r(C)]``, the first of equals, where
+   ``w_k`` in proportion to ``sigmoid(z_k) q_k``, of sum 1.
+3. The object is ``argmax_C [sum_k w_k max(IoU(C, B_k) - 0.3, 0) + 0.2 r(C)]``, the first of equals, where
    ``r(C)`` is the IoU with an object that the head expects of ``C`` after a second look (:mod:`lostreg.heads.scorer`).
+
+Of a photograph that was looked at several times (:mod:`lostreg.looks`) the candidates and the votes of all looks are
+pooled, each look's votes with the same sum, and ``r(C)`` is the mean over the looks.
 
 Where ``z`` is nowhere positive among the free patches, the answer is that of head consensus, which needs no head.
 The constants were chosen on VOC2007's dev500.
@@ -20,12 +23,15 @@ It reads tokens, values and attention: ``feature``, ``offset``, ``k_patches`` an
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torchvision.ops import box_iou  # type: ignore[import-untyped]
 
 from lostreg.features import Features, HeadReading
+from lostreg.geometry import Frame, carry_boxes, carry_mask
 from lostreg.methods import head_consensus
 from lostreg.methods.base import Method, Proposal, free_rows, on_grid
 from lostreg.regions import Map, Mask, heaviest_component, heaviest_components
@@ -57,8 +63,20 @@ def logit_candidates(logit: Map) -> list[Mask]:
     return [region for level in LEVELS for region in heaviest_components(scaled - np.float32(level), PER_LEVEL)]
 
 
-def votes_of(reading: HeadReading, free: Mask) -> tuple[Boxes, NDArray[np.float64]]:
-    """Return the votes of the free patches with a positive logit: boxes ``(n, 4)`` in the grid and weights ``(n,)``.
+class Votes(NamedTuple):
+    """What patches vote for.
+
+    Attributes:
+        boxes: ``(n, 4)`` in patches.
+        weights: ``(n,)``, positive, of sum 1.
+    """
+
+    boxes: Boxes
+    weights: NDArray[np.float64]
+
+
+def votes_of(reading: HeadReading, free: Mask) -> Votes:
+    """Return the votes of the free patches with a positive logit.
 
     Args:
         reading: of a vote head.
@@ -72,31 +90,70 @@ def votes_of(reading: HeadReading, free: Mask) -> tuple[Boxes, NDArray[np.float6
     rows, columns = free.shape
     boxes = reading.boxes.cpu()[chosen].double().numpy().clip(0, (columns, rows, columns, rows))
     step = max(1, len(boxes) // MAX_VOTES)
-    return boxes[::step], weights[::step]
+    return Votes(boxes[::step], weights[::step] / weights[::step].sum())
 
 
-def choose(candidates: Boxes, boxes: Boxes, weights: NDArray[np.float64], reading: HeadReading) -> int:
-    """Return the index of the candidate ``(m, 4)`` that votes and the second look together prefer.
+def expected_iou(reading: HeadReading, boxes: Boxes) -> NDArray[np.float64]:
+    """Return the IoU ``(m,)`` with an object that a vote head expects of boxes ``(m, 4)`` in patches."""
+    assert reading.score is not None
+    return np.asarray(reading.score(torch.from_numpy(boxes)).cpu().double().numpy())
+
+
+def choose(candidates: Boxes, votes: Votes, expected: NDArray[np.float64]) -> int:
+    """Return the index of the candidate that votes and the second look together prefer.
 
     Args:
-        candidates: in patches.
-        boxes: ``(n, 4)``, the votes of :func:`votes_of`.
-        weights: ``(n,)``, theirs.
-        reading: of a vote head.
+        candidates: ``(m, 4)`` in the same patches as the votes.
+        votes: at least one.
+        expected: ``(m,)``, the IoU with an object that is expected of each.
     """
-    assert reading.score is not None
-    overlaps = box_iou(torch.from_numpy(candidates), torch.from_numpy(boxes)).numpy()
-    support = np.clip(overlaps - VOTE_FROM, 0, None) @ (weights / weights.sum())
-    expected = reading.score(torch.from_numpy(candidates)).cpu().double().numpy()
+    overlaps = box_iou(torch.from_numpy(candidates), torch.from_numpy(votes.boxes)).numpy()
+    support = np.clip(overlaps - VOTE_FROM, 0, None) @ votes.weights
     return int(np.argmax(support + SCORE_WEIGHT * expected))
 
 
-def vote_map(boxes: Boxes, weights: NDArray[np.float64], grid_hw: tuple[int, int]) -> Map:
+def vote_map(votes: Votes, grid_hw: tuple[int, int]) -> Map:
     """Return for every patch the share of the votes whose box covers its centre, ``(h, w)``."""
     y, x = (np.arange(side) + 0.5 for side in grid_hw)
-    in_x = (boxes[:, :1] < x) & (x < boxes[:, 2:3])
-    in_y = (boxes[:, 1:2] < y) & (y < boxes[:, 3:])
-    return np.asarray((in_y * (weights / weights.sum())[:, None]).T @ in_x, dtype=np.float32)
+    in_x = (votes.boxes[:, :1] < x) & (x < votes.boxes[:, 2:3])
+    in_y = (votes.boxes[:, 1:2] < y) & (y < votes.boxes[:, 3:])
+    return np.asarray((in_y * votes.weights[:, None]).T @ in_x, dtype=np.float32)
+
+
+class Seen(NamedTuple):
+    """What one look at the photograph proposes, in the grid of the first look.
+
+    Attributes:
+        boxes: ``(m, 4)``, the candidates.
+        regions: of the candidates, ``m`` masks ``(h, w)``, none of them empty.
+        votes: for them; ``None`` where the head finds nothing in this look.
+    """
+
+    boxes: Boxes
+    regions: list[Mask]
+    votes: Votes | None
+
+
+def see(look: Features, free: Mask, frame: Frame) -> Seen:
+    """Return what a look proposes.
+
+    Args:
+        look: at the photograph, read by a vote head.
+        free: ``(h, w)``, the free patches of the first look.
+        frame: of the first look.
+    """
+    open_here = carry_mask(free, frame, look.frame)
+    reading = look.head_reading()
+    logit = on_grid(free_rows(reading.logit, open_here), open_here)
+    votes, found = None, head_consensus.candidates(look, open_here)[1]
+    if (logit > 0).any():
+        found = logit_candidates(logit) + found
+        own = votes_of(reading, open_here)
+        votes = Votes(carry_boxes(own.boxes, look.frame, frame), own.weights)
+    carried = [carry_mask(region, look.frame, frame) & free for region in found]
+    kept = [i for i, region in enumerate(carried) if region.any()]
+    boxes = np.array([head_consensus.visible_box(found[i], look.frame) for i in kept]).reshape(-1, 4)
+    return Seen(carry_boxes(boxes, look.frame, frame), [carried[i] for i in kept], votes)
 
 
 def propose(features: Features, settings: MethodSettings, free: Mask) -> Proposal | None:
@@ -110,13 +167,27 @@ def propose(features: Features, settings: MethodSettings, free: Mask) -> Proposa
     scores = on_grid(free_rows(reading.logit.sigmoid(), free), free)
     if reading.boxes is None:
         return Proposal(heaviest_component(logit), scores, maps={"score": scores})
-    regions = logit_candidates(logit) + head_consensus.candidates(features, free)[1]
-    candidates = np.array([head_consensus.visible_box(region, features.frame) for region in regions])
-    boxes, weights = votes_of(reading, free)
+    return _pool(features, free, scores)
+
+
+def _pool(features: Features, free: Mask, scores: Map) -> Proposal:
+    """Let the votes of all looks choose among the candidates of all looks."""
+    frame, looks = features.frame, (features, *features.looks)
+    seen = [see(look, free, frame) for look in looks]
+    boxes = np.concatenate([each.boxes for each in seen])
+    regions = [region for each in seen for region in each.regions]
+    cast = [each.votes for each in seen if each.votes is not None]
+    votes = Votes(
+        np.concatenate([each.boxes for each in cast]), np.concatenate([each.weights for each in cast]) / len(cast)
+    )
+    expected = [expected_iou(look.head_reading(), carry_boxes(boxes, frame, look.frame)) for look in looks]
+    winner = choose(boxes, votes, np.mean(expected, axis=0))
+    x0, y0, x1, y1 = (float(edge) for edge in boxes[winner])
     return Proposal(
-        region=regions[choose(candidates, boxes, weights, reading)],
+        region=regions[winner],
         scores=scores,
-        maps={"score": scores, "votes": vote_map(boxes, weights, features.grid_hw)},
+        maps={"score": scores, "votes": vote_map(votes, features.grid_hw)},
+        box_grid=(x0, y0, x1, y1),
     )
 
 

@@ -33,6 +33,7 @@ def map_maker(identity: dict[str, Any], registers: str | None = None) -> MapMake
             pad=identity["pad"],
             registers=registers,
             views=identity["views"],
+            looks=identity.get("looks", 1),
             **MethodSettings.from_json(identity).to_json(),
         )
     except KeyError as error:

@@ -13,8 +13,9 @@ from support import features_of
 
 from lostreg.errors import FeatureError
 from lostreg.features import HeadReading
+from lostreg.geometry import Frame
 from lostreg.methods import fitted, head_consensus
-from lostreg.methods.fitted import LEVELS, choose, propose
+from lostreg.methods.fitted import LEVELS, SCORE_WEIGHT, VOTE_FROM, Votes, choose, propose
 from lostreg.objects import find_objects
 from lostreg.settings import MethodSettings
 
@@ -46,8 +47,8 @@ def random_features(generator, grid_hw, vote=True, score=even):
     return dataclasses.replace(features, reading=HeadReading(*((*tensors, score) if vote else tensors[:1])))
 
 
-def best_box_by_hand(features):
-    """Return the chosen candidate's box, or None where rounding could decide."""
+def candidates_by_hand(features):
+    """Return the candidates of one look, or None where rounding could decide."""
     rows, columns = features.grid_hw
     logit = features.reading.logit.double().numpy().reshape(rows, columns)
     candidates = []
@@ -59,7 +60,12 @@ def best_box_by_hand(features):
             return None
         candidates += [extent(found[i]) for i in order[:3]]
     regions = head_consensus.candidates(features, np.ones((rows, columns), dtype=bool))[1]
-    candidates += [extent(patches(region)) for region in regions]
+    return candidates + [extent(patches(region)) for region in regions]
+
+
+def votes_by_hand(features):
+    """Return boxes and weights, of sum 1."""
+    rows, columns = features.grid_hw
     votes = []
     for i in range(rows * columns):
         z, q = float(features.reading.logit[i]), float(features.reading.quality[i])
@@ -67,9 +73,20 @@ def best_box_by_hand(features):
         if z > 0:
             votes.append(((max(x0, 0), max(y0, 0), min(x1, columns), min(y1, rows)), q / (1 + math.exp(-z))))
     total = sum(w for _, w in votes)
-    support = [sum(w * max(iou(each, box) - 0.3, 0) for box, w in votes) / total for each in candidates]
-    scores = features.reading.score(torch.tensor(candidates, dtype=torch.float64)).tolist()
-    support = [each + 0.2 * score for each, score in zip(support, scores, strict=True)]
+    return [(box, w / total) for box, w in votes]
+
+
+def best_box_by_hand(*looks):
+    """Return the candidate chosen by looks that share a grid, or None where rounding could decide."""
+    each = [candidates_by_hand(look) for look in looks]
+    if None in each:
+        return None
+    candidates = [box for found in each for box in found]
+    votes = [vote for look in looks for vote in votes_by_hand(look)]
+    support = [sum(w * max(iou(c, box) - VOTE_FROM, 0) for box, w in votes) / len(looks) for c in candidates]
+    for look in looks:
+        scores = look.reading.score(torch.tensor(candidates, dtype=torch.float64)).tolist()
+        support = [each + SCORE_WEIGHT * score / len(looks) for each, score in zip(support, scores, strict=True)]
     best = max(range(len(candidates)), key=lambda i: support[i])
     rivals = [support[i] for i in range(len(candidates)) if candidates[i] != candidates[best]]
     return None if support[best] - max(rivals, default=-1) < 1e-6 else candidates[best]
@@ -85,10 +102,54 @@ def test_random_readings_equal_the_three_steps(score):
             continue
         box = best_box_by_hand(features)
         if box is not None:
-            region = propose(features, SETTINGS, np.ones(features.grid_hw, dtype=bool)).region
-            assert extent(patches(region)) == box
+            found = propose(features, SETTINGS, np.ones(features.grid_hw, dtype=bool))
+            assert extent(patches(found.region)) == box == found.box_grid
             compared += 1
     assert compared > 30
+
+
+@pytest.mark.parametrize("score", [even, narrow])
+def test_looks_pool_candidates_votes_and_second_looks(score):
+    generator, compared, turned = np.random.default_rng(6), 0, 0
+    while compared < 20:
+        grid_hw = [int(side) for side in generator.integers(3, 10, size=2)]
+        looks = [random_features(generator, grid_hw, score=each) for each in (score, even, even)]
+        boxes = [None if float(each.reading.logit.max()) <= 0 else best_box_by_hand(each) for each in looks]
+        if None in boxes or (box := best_box_by_hand(*looks)) is None:
+            continue
+        pooled = dataclasses.replace(looks[0], looks=tuple(looks[1:]))
+        found = propose(pooled, SETTINGS, np.ones(pooled.grid_hw, dtype=bool))
+        assert extent(patches(found.region)) == box == found.box_grid
+        compared += 1
+        turned += box != boxes[0]
+    assert turned > 3
+
+
+def test_a_look_in_which_the_head_finds_nothing_has_no_vote():
+    generator = np.random.default_rng(7)
+    first, blind = random_features(generator, (8, 9)), random_features(generator, (8, 9))
+    reading = dataclasses.replace(blind.reading, logit=-blind.reading.logit.abs(), score=even)
+    pooled = dataclasses.replace(first, looks=(dataclasses.replace(blind, reading=reading),))
+    free = np.ones((8, 9), dtype=bool)
+    np.testing.assert_array_equal(
+        propose(pooled, SETTINGS, free).maps["votes"], propose(first, SETTINGS, free).maps["votes"]
+    )
+
+
+def test_what_only_a_larger_look_shows_keeps_its_box_and_has_a_region():
+    features = random_features(np.random.default_rng(8), (6, 8))
+    fine = random_features(np.random.default_rng(9), (12, 16), score=lambda boxes: (boxes[:, 2] < 5) * 100.0)
+    frame = Frame(features.frame.image_wh, (16 * 14, 12 * 14), (12, 16), 14)
+    found = propose(
+        dataclasses.replace(features, looks=(dataclasses.replace(fine, frame=frame),)),
+        SETTINGS,
+        np.ones((6, 8), dtype=bool),
+    )
+    assert found.region.any()
+    x0, y0, x1, y1 = found.box_grid
+    ys, xs = found.region.nonzero()
+    assert abs(xs.min() - x0) <= 1 >= abs(xs.max() + 1 - x1)
+    assert abs(ys.min() - y0) <= 1 >= abs(ys.max() + 1 - y1)
 
 
 def test_where_the_second_look_says_the_same_of_all_boxes_the_votes_choose():
@@ -97,13 +158,14 @@ def test_where_the_second_look_says_the_same_of_all_boxes_the_votes_choose():
         corners = (np.sort(generator.uniform(0, 9, size=(count, 2, 2)), axis=1) for count in (12, 30))
         candidates, boxes = (each.reshape(-1, 4) for each in corners)
         weights = generator.random(30)
+        weights /= weights.sum()
         support = [
-            sum(w * max(iou(each, box) - 0.3, 0) for box, w in zip(boxes, weights, strict=True)) for each in candidates
+            sum(w * max(iou(each, box) - VOTE_FROM, 0) for box, w in zip(boxes, weights, strict=True))
+            for each in candidates
         ]
-        reading = HeadReading(torch.ones(1), score=even)
-        assert choose(candidates, boxes, weights, reading) == int(np.argmax(support))
-        looked = choose(candidates, boxes, weights, dataclasses.replace(reading, score=narrow))
-        turned += looked != int(np.argmax(support))
+        expected = [fitted.expected_iou(HeadReading(torch.ones(1), score=each), candidates) for each in (even, narrow)]
+        assert choose(candidates, Votes(boxes, weights), expected[0]) == int(np.argmax(support))
+        turned += choose(candidates, Votes(boxes, weights), expected[1]) != int(np.argmax(support))
     assert turned > 3
 
 
@@ -139,8 +201,8 @@ def test_votes_are_thinned_evenly_and_clipped_to_the_grid():
 
 
 def test_the_map_of_votes_counts_what_covers_each_patch():
-    boxes, weights = np.array([[0.0, 0, 2, 1], [1.0, 0, 3, 2]]), np.array([1.0, 3.0])
-    assert fitted.vote_map(boxes, weights, (2, 3)).tolist() == [[0.25, 1.0, 0.75], [0.0, 0.75, 0.75]]
+    votes = Votes(np.array([[0.0, 0, 2, 1], [1.0, 0, 3, 2]]), np.array([0.25, 0.75]))
+    assert fitted.vote_map(votes, (2, 3)).tolist() == [[0.25, 1.0, 0.75], [0.0, 0.75, 0.75]]
 
 
 def test_several_objects_share_no_patch_and_taken_patches_change_nothing():
