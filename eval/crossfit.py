@@ -8,13 +8,18 @@ head that was fitted, without labels, on the other half and on the photographs t
 
 Written are ``OUTPUT.json`` and ``OUTPUT.md``: CorLoc with its 95 % bootstrap interval, beside head consensus on the
 same features, which needs no fit, and the paired comparison of the two (McNemar's exact test). Features are read from
-the cache of ``lostreg fit``, whose tokens are in half precision.
+the cache of ``lostreg fit``, whose tokens are in half precision. With ``--looks 5`` each head also scores its half with
+so many looks, as ``lostreg discover --head FILE --looks 5`` does::
+
+    python eval/crossfit.py --root VOCdevkit --split dev2000 --exclude-split dev500 --precision bf16 --composites 800 \\
+        --looks 5 --looks-engine openvino --output eval/results/crossfit-dev1500
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,22 +38,26 @@ from lostreg.fit.plan import EPOCHS, Fit, FitPlan
 from lostreg.heads import KINDS, Head
 from lostreg.images import read_photograph
 from lostreg.predictions import PredictedBoxes, Predictions
-from lostreg.settings import PRECISIONS
+from lostreg.settings import ENGINES, PRECISIONS
 from lostreg.sources import ImageItem
 
 Boxes = dict[str, PredictedBoxes]
 
+PLAIN, FITTED, POOLED = "head consensus", "fitted", "fitted, several looks"
 
-def fit_on(discoverer: Discoverer, cache: FeatureCache, plan: FitPlan, images: list[DatasetImage]) -> tuple[Head, Fit]:
-    """Fit a head on photographs; one that cannot be read ends the script."""
+
+def fit_on(
+    discoverer: Discoverer, cache: FeatureCache, plan: FitPlan, images: list[DatasetImage]
+) -> tuple[Head, bytes, Fit]:
+    """Fit a head on photographs, of which each must be readable; return it, the content of its file, and the fit."""
 
     def fail(item: ImageItem, error: Exception) -> None:
         raise error
 
     fit = Fit(discoverer, cache, plan)
     items = [ImageItem(image.key, str(image.path), image.path) for image in images]
-    head, _ = fit.run(items, len(items), fail, lambda stage: print(stage, file=sys.stderr, flush=True), upright=False)
-    return head, fit
+    said = fit.run(items, len(items), fail, lambda stage: print(stage, file=sys.stderr, flush=True), upright=False)
+    return *said, fit
 
 
 def score(head: Head, cache: FeatureCache, images: list[DatasetImage], fitted: Boxes, plain: Boxes) -> None:
@@ -64,6 +73,24 @@ def score(head: Head, cache: FeatureCache, images: list[DatasetImage], fitted: B
             boxes[image.key] = PredictedBoxes(box[None], np.ones(1))
 
 
+def score_looks(args: argparse.Namespace, head: bytes, images: list[DatasetImage], pooled: Boxes) -> None:
+    """Find the boxes of photographs with a head's file, looking at each several times."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "head.safetensors"
+        path.write_bytes(head)
+        discoverer = Discoverer(
+            args.model,
+            device=args.device,
+            precision=args.precision,
+            engine=args.looks_engine,
+            head=path,
+            looks=args.looks,
+        )
+    for image in tqdm(images, unit="photograph", mininterval=5):
+        found = discoverer(read_photograph(image.path, upright=False))
+        pooled[image.key] = PredictedBoxes(found.boxes_xyxy, found.scores)
+
+
 def crossfit(args: argparse.Namespace, photographs: PhotographList) -> dict[str, Any]:
     """Fit twice, score every photograph once, and return all figures."""
     discoverer = Discoverer(args.model, device=args.device, engine="torch", precision=args.precision)
@@ -71,15 +98,16 @@ def crossfit(args: argparse.Namespace, photographs: PhotographList) -> dict[str,
     left_out = list(open_dataset("voc07", args.root, args.exclude_split).images) if args.exclude_split else []
     plan = FitPlan(args.kind, args.seed, args.epochs, args.composites)
     halves = [list(photographs.images[start::2]) for start in (0, 1)]
-    fitted: Boxes = {}
-    plain: Boxes = {}
+    boxes: dict[str, Boxes] = {PLAIN: {}, FITTED: {}, POOLED: {}}
     fits = []
     extract(discoverer, cache, photographs.images)
     for half, other in (halves, halves[::-1]):
-        head, fit = fit_on(discoverer, cache, plan, left_out + other)
-        score(head, cache, half, fitted, plain)
+        head, content, fit = fit_on(discoverer, cache, plan, left_out + other)
+        score(head, cache, half, boxes[FITTED], boxes[PLAIN])
+        if args.looks > 1:
+            score_looks(args, content, half, boxes[POOLED])
         fits.append({**head.to_json(), **fit.to_json()})
-    return figures(args, photographs, fitted, plain) | {"fits": fits}
+    return figures(args, photographs, {name: found for name, found in boxes.items() if found}) | {"fits": fits}
 
 
 def extract(discoverer: Discoverer, cache: FeatureCache, images: Sequence[DatasetImage]) -> None:
@@ -89,23 +117,32 @@ def extract(discoverer: Discoverer, cache: FeatureCache, images: Sequence[Datase
         extractor(read_photograph(image.path, upright=False), keep_rgb=True)
 
 
-def figures(args: argparse.Namespace, photographs: PhotographList, fitted: Boxes, plain: Boxes) -> dict[str, Any]:
-    """Evaluate both recipes and compare them."""
-    results = [evaluate(photographs.truths, Predictions("crossfit", boxes)) for boxes in (plain, fitted)]
-    versus = compare_runs(*results)
+def figures(args: argparse.Namespace, photographs: PhotographList, boxes: dict[str, Boxes]) -> dict[str, Any]:
+    """Evaluate the recipes and compare each with all before it."""
+    results = {name: evaluate(photographs.truths, Predictions(name, found)) for name, found in boxes.items()}
+    pairs = [(before, name) for name in results for before in list(results)[: list(results).index(name)]]
     return {
         **made_with(args),
-        "head_consensus": results[0].to_json(),
-        "fitted": results[1].to_json(),
-        "comparison": {
-            "only_head_consensus": versus.only_first,
-            "only_fitted": versus.only_second,
-            "difference": versus.difference,
-            "interval95": list(versus.interval),
-            "mcnemar_p": versus.p_value,
-        },
         "list": photographs.name,
-        "rows": [row(name, result) for name, result in zip(("head consensus", "fitted"), results, strict=True)],
+        "looks": args.looks,
+        "looks_engine": args.looks_engine,
+        "recipes": {name: result.to_json() for name, result in results.items()},
+        "comparisons": [comparison(*pair, *(results[name] for name in pair)) for pair in pairs],
+        "rows": [row(name, result) for name, result in results.items()],
+    }
+
+
+def comparison(before: str, name: str, first: Evaluation, second: Evaluation) -> dict[str, Any]:
+    """Compare two recipes on the same photographs."""
+    versus = compare_runs(first, second)
+    return {
+        "first": before,
+        "second": name,
+        "only_first": versus.only_first,
+        "only_second": versus.only_second,
+        "difference": versus.difference,
+        "interval95": list(versus.interval),
+        "mcnemar_p": versus.p_value,
     }
 
 
@@ -120,12 +157,12 @@ def row(name: str, result: Evaluation) -> str:
 
 def to_markdown(found: dict[str, Any]) -> str:
     """Return the table."""
-    versus, fit = found["comparison"], found["fits"][0]["provenance"]
+    fit = found["fits"][0]["provenance"]
     precision = fit["features"]["precision"]
     counts = [each["provenance"]["counts"] for each in found["fits"]]
     lines = [
         f"# Fitted heads on photographs that they did not see: VOC2007 {found['list']}, "
-        f"{found['fitted']['images']} photographs, {found['fits'][0]['model']}",
+        f"{found['recipes'][FITTED]['images']} photographs, {found['fits'][0]['model']}",
         "",
         f"    {found['command']}",
         "",
@@ -137,11 +174,19 @@ def to_markdown(found: dict[str, Any]) -> str:
         "|---|---|---|---|",
         *found["rows"],
         "",
-        f"Fitted less head consensus: {versus['difference']:+.1f} [{versus['interval95'][0]:+.1f}, "
-        f"{versus['interval95'][1]:+.1f}]; {versus['only_fitted']} only the fitted heads hit, "
-        f"{versus['only_head_consensus']} only head consensus, McNemar p = {versus['mcnemar_p']:.2g}.",
+        "| | difference [95 %] | only the first hits | only the second | McNemar p |",
+        "|---|---|---|---|---|",
+        *map(_comparison_row, found["comparisons"]),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _comparison_row(versus: dict[str, Any]) -> str:
+    low, high = versus["interval95"]
+    return (
+        f"| {versus['first']}, {versus['second']} | {versus['difference']:+.1f} [{low:+.1f}, {high:+.1f}] "
+        f"| {versus['only_first']} | {versus['only_second']} | {versus['mcnemar_p']:.2g} |"
+    )
 
 
 def main() -> None:
@@ -154,6 +199,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--composites", type=int, help="per fit")
+    parser.add_argument("--looks", type=int, default=1, help="also score with so many looks")
+    parser.add_argument("--looks-engine", choices=ENGINES, default="torch", help="that runs them")
     args = parser.parse_args()
     found = crossfit(args, open_list(args))
     save(Path(args.output), found, to_markdown(found))

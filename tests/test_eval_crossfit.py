@@ -21,14 +21,17 @@ def test_every_photograph_is_scored_once(data_root, offline_weights, tmp_path):
     (tmp_path / "cache" / "weights").symlink_to(offline_weights.path.parent)
     command = [sys.executable, str(SCRIPT), "--root", str(folder), "--split", "all", "--exclude-split", "some"]
     command += ["--output", str(tmp_path / "out"), "--epochs", "1", "--composites", "2", "--device", "cpu"]
+    command += ["--looks", "2"]
     subprocess.run(
         command, check=True, capture_output=True, env=os.environ | {"LOSTREG_CACHE": str(tmp_path / "cache")}
     )
     found = json.loads((tmp_path / "out.json").read_text())
-    assert found["fitted"]["images"] == found["head_consensus"]["images"] == 8
+    recipes = found["recipes"]
+    assert [each["images"] for each in recipes.values()] == [8, 8, 8]
     assert [each["provenance"]["counts"]["listed"] for each in found["fits"]] == [12, 12]
     assert found["fits"][0]["sha256"] != found["fits"][1]["sha256"]
-    versus = found["comparison"]
-    hits = [found[name]["corloc"]["hits"] for name in ("head_consensus", "fitted")]
-    assert versus["only_fitted"] - versus["only_head_consensus"] == hits[1] - hits[0]
+    assert len(found["comparisons"]) == 3
+    for versus in found["comparisons"]:
+        first, second = (recipes[versus[side]]["corloc"]["hits"] for side in ("first", "second"))
+        assert versus["only_second"] - versus["only_first"] == second - first
     assert found["command"] in (tmp_path / "out.md").read_text()

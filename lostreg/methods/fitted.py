@@ -9,7 +9,7 @@ without anchors (FCOS, arXiv 1904.01355) patches vote, but votes only choose amo
    the candidates of :mod:`lostreg.methods.head_consensus`; their boxes ``C``, clipped where the photograph ends.
 2. Votes: the boxes ``B_k`` of the patches with ``z > 0``, evenly thinned to at most some 150, with weights
    ``w_k`` in proportion to ``sigmoid(z_k) q_k``, of sum 1.
-3. The object is ``argmax_C [sum_k w_k max(IoU(C, B_k) - 0.3, 0) + 0.2 r(C)]``, the first of equals, where
+3. The object is ``argmax_C [sum_k w_k max(IoU(C, B_k) - 0.5, 0) + 0.35 r(C)]``, the first of equals, where
    ``r(C)`` is the IoU with an object that the head expects of ``C`` after a second look (:mod:`lostreg.heads.scorer`).
 
 Of a photograph that was looked at several times (:mod:`lostreg.looks`) the candidates and the votes of all looks are
@@ -47,10 +47,10 @@ LEVELS = (0.0, 0.1, 0.2, 0.3, 0.4)
 PER_LEVEL = 3
 """Components of each level that are candidates."""
 
-VOTE_FROM = 0.3
-"""A vote counts for a candidate by the IoU that it has above this."""
+VOTE_FROM = 0.5
+"""A vote counts for a candidate by the IoU that it has above this, CorLoc's own threshold."""
 
-SCORE_WEIGHT = 0.2
+SCORE_WEIGHT = 0.35
 """How much the second look counts beside the votes."""
 
 MAX_VOTES = 150
