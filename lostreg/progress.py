@@ -11,11 +11,12 @@ _SECONDS_BETWEEN_LINES = 60.0
 
 
 class Progress:
-    """Counts pictures and says rate, time left and failures; a context manager."""
+    """Counts pictures, or what else comes in numbers, and says rate, time left and failures; a context manager."""
 
-    def __init__(self, total: int | None, *, quiet: bool = False) -> None:
+    def __init__(self, total: int | None, *, unit: str = "images", quiet: bool = False) -> None:
         """Start counting towards ``total``; ``None`` where it is not known."""
         self.total = total
+        self.unit = unit
         self.count = 0
         self.failed = 0
         self._quiet = quiet
@@ -24,7 +25,7 @@ class Progress:
         if not quiet and sys.stderr.isatty():
             from tqdm import tqdm
 
-            self._bar = tqdm(total=total, unit="image", file=sys.stderr, dynamic_ncols=True)
+            self._bar = tqdm(total=total, unit=f" {unit}", file=sys.stderr, dynamic_ncols=True)
 
     def __enter__(self) -> Progress:
         """Return itself."""
@@ -38,7 +39,7 @@ class Progress:
             self._bar.close()
 
     def advance(self, count: int = 1, *, failed: bool = False) -> None:
-        """Count a picture, or several."""
+        """Count one, or several."""
         self.count += count
         self.failed += failed
         if self._bar is not None:
@@ -60,7 +61,7 @@ class Progress:
         of_total = f"/{self.total}" if self.total is not None else ""
         left = "" if self.total is None else f", {duration((self.total - self.count) / max(rate, 1e-9))} left"
         failed = f", {self.failed} failed" if self.failed else ""
-        return f"{self.count}{of_total} images, {rate:.1f} images/s{left}{failed}"
+        return f"{self.count}{of_total} {self.unit}, {rate:.1f} {self.unit}/s{left}{failed}"
 
 
 def duration(seconds: float) -> str:

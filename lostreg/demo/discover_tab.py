@@ -27,7 +27,7 @@ PICTURE_LABEL = f"Picture (up to {MAX_PICTURE_BYTES // MEGABYTE} MB and {MAX_PIC
 
 @dataclass(frozen=True)
 class _Shown:
-    """What the tab shows, in the order in which :func:`_answer` fills it."""
+    """What the tab shows, in the order in which :func:`answer` fills it."""
 
     said: Any
     result: Any
@@ -136,7 +136,7 @@ def _connect(engine: Engine, picture: Any, chosen: Controls, threshold: Any, sho
     inputs = [picture, *chosen.all]
 
     def show(upload: Upload | None, model: str, *values: Any) -> tuple[Any, ...]:
-        return _answer(engine, upload, model, *values)
+        return answer(engine, upload, model, *values)
 
     def similarity(
         upload: Any,
@@ -161,7 +161,8 @@ def _connect(engine: Engine, picture: Any, chosen: Controls, threshold: Any, sho
     shown.result.select(similarity, inputs, similar, **run)
 
 
-def _answer(engine: Engine, upload: Upload | None, model: str, *values: Any) -> tuple[Any, ...]:
+def answer(engine: Engine, upload: Upload | None, model: str, *values: Any) -> tuple[Any, ...]:
+    """Return what the tab shows for a picture, a model and the values of :func:`~lostreg.demo.controls.overrides`."""
     if upload is None:
         return texts.status(texts.WAITING), None, None, "", "", "", ""
     try:

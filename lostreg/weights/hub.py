@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,6 +73,8 @@ def _download(repository: str, revision: str | None) -> HubFile:
     from huggingface_hub import hf_hub_download
 
     about = probe(repository, revision)
+    size = "" if about.size is None else f" ({about.size / 1e6:.0f} MB, once)"
+    print(f"lostreg: fetching the weights of {repository} from the model hub{size}", file=sys.stderr, flush=True)
     try:
         path = Path(hf_hub_download(repository, FILENAME, revision=about.commit_hash or revision))
     except Exception as error:  # network, disk or cache trouble, each with a class of its own

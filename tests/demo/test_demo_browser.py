@@ -328,6 +328,49 @@ def test_keyboard_alone(page, tmp_path):
     assert page.locator("#said [role=status]").get_attribute("aria-live") == "polite"
 
 
+FAINT = """() => {
+  const parse = colour => {
+    const [r, g, b, a] = colour.match(/[\\d.]+/g).map(Number);
+    return [r, g, b, a === undefined ? 1 : a];
+  };
+  const over = (top, ground) => [0, 1, 2].map(i => top[i] * top[3] + ground[i] * (1 - top[3])).concat(1);
+  const light = colour => colour.slice(0, 3).map(each => each / 255).map(
+    each => each <= 0.04045 ? each / 12.92 : ((each + 0.055) / 1.055) ** 2.4
+  ).reduce((sum, each, i) => sum + each * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = element => element === null ? [255, 255, 255, 1]
+    : over(parse(getComputedStyle(element).backgroundColor), ground(element.parentElement));
+  const faint = [];
+  for (const each of document.querySelectorAll("body *")) {
+    const text = [...each.childNodes].filter(node => node.nodeType === 3 && node.textContent.trim());
+    if (!text.length || !each.checkVisibility({visibilityProperty: true}) || each.closest(":disabled, svg")) continue;
+    const style = getComputedStyle(each), behind = ground(each);
+    const [dark, bright] = [light(over(parse(style.color), behind)), light(behind)].sort((a, b) => a - b);
+    const size = parseFloat(style.fontSize), large = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
+    const contrast = (bright + 0.05) / (dark + 0.05);
+    if (contrast < (large ? 3 : 4.5)) faint.push(text[0].textContent.trim() + " " + contrast.toFixed(2));
+  }
+  return faint;
+}"""
+"""WCAG 2.2, success criterion 1.4.3, of every text that is seen, through its computed colours."""
+
+
+@wide_alone
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_words_stand_out_of_their_ground(page, server, theme):
+    page.goto(f"{server.url}?__theme={theme}")
+    page.locator("#examples button:has(img)").first.click()
+    sentence(page, "#said", "Found")
+    page.locator("#take-away button").first.click()
+    page.get_by_text("from lostreg import Discoverer").wait_for()
+    for tab in ("Discover", "Compare", "Batch", "About"):
+        choose_tab(page, tab)
+        page.wait_for_timeout(300)  # colours change over a moment
+        assert page.evaluate(FAINT) == []
+    page.add_style_tag(content="#component-0, body, .prose * { color: #888 !important }")
+    page.wait_for_timeout(300)
+    assert page.evaluate(FAINT) != []
+
+
 def test_controls_and_pictures_have_names(page, tmp_path):
     page.set_input_files("#picture input[type=file]", picture(tmp_path / "disc.png", (280, 210)))
     sentence(page, "#said", "Found")
@@ -335,3 +378,4 @@ def test_controls_and_pictures_have_names(page, tmp_path):
     assert page.locator("#result img").get_attribute("alt")
     assert page.get_by_label("Number of objects").count() >= 1
     assert page.get_by_label("Method").count() >= 1
+    assert page.get_by_role("button", name="Example: coffee").count() == 1

