@@ -171,8 +171,8 @@ class Discoverer:
         self.backbone: Backbone = load_backbone(
             self.weights.entry, self.weights.path, target, self.precision, self.registers.change, self.engine
         )
-        if self._head is not None or self.settings.method == FITTED:
-            self.fitted_head()
+        if (self._head is not None or self.settings.method == FITTED) and not self.fitted_head().votes and looks > 1:
+            raise UsageError("--looks pools votes, which a logistic head does not cast; leave out --looks.")
         if engine == "auto" and target.type == "cpu":
             self._choose_engine()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
 import numpy as np
@@ -138,6 +139,11 @@ NONSENSE = [
     ({"head": "nosuch.safetensors"}, WeightsError),
     ({"head": "nosuch.safetensors", "method": "lost"}, UsageError),
     ({"colour": "red"}, UsageError),
+    ({"quality": "best", "looks": 0}, UsageError),
+    ({"quality": "best", "looks": 6}, UsageError),
+    ({"quality": "best", "looks": 2, "views": 2}, UsageError),
+    ({"method": "lost", "looks": 2}, UsageError),
+    ({"looks": 2}, UsageError),
 ]
 
 
@@ -195,6 +201,26 @@ def test_best_quality_is_the_head_that_ships(examples, discoverer):
     assert again.boxes_xyxy.tolist() == best.discover(features).boxes_xyxy.tolist()
     fast = Discoverer("dinov2-s14-imgfocus", device="cpu", engine="torch", quality="fast")
     assert fast.identity() == discoverer.identity()
+
+
+def test_several_looks_pool_votes_and_are_part_of_the_identity(examples):
+    best = Discoverer("dinov2-s14-imgfocus", device="cpu", engine="torch", quality="best")
+    looking = Discoverer("dinov2-s14-imgfocus", device="cpu", engine="torch", quality="best", looks=3, max_side=336)
+    assert "looks" not in best.identity()
+    assert looking.identity()["looks"] == 3
+    features = looking.extract(examples[0])
+    scales = [each.frame.content_wh[0] / features.frame.content_wh[0] for each in features.looks]
+    assert scales == pytest.approx([1, 1.25], abs=0.01)
+    pooled, alone = looking.discover(features), looking.discover(dataclasses.replace(features, looks=()))
+    assert (pooled.maps["votes"] != alone.maps["votes"]).any()
+    assert iou(extent_of(pooled.masks[0]), pooled.boxes_xyxy[0]) > 0.5
+
+
+def test_a_head_without_votes_is_not_asked_for_several(tmp_path):
+    path = tmp_path / "head.safetensors"
+    path.write_bytes(head_of("logistic")[1])
+    with pytest.raises(UsageError, match="logistic head"):
+        Discoverer("dinov2-s14-imgfocus", device="cpu", engine="torch", head=path, looks=2)
 
 
 def test_best_quality_without_a_head_for_the_model_is_refused(monkeypatch):

@@ -68,6 +68,11 @@ class Head:
     net: Net
     sha256: str
 
+    @property
+    def votes(self) -> bool:
+        """Whether its patches vote for boxes."""
+        return self.info.kind == "vote"
+
     def to_json(self) -> dict[str, Any]:
         """Return what the head says of itself, and its checksum."""
         return {"sha256": self.sha256, **self.info.to_json()}
