@@ -95,16 +95,20 @@ def _keep(compiled: Any, kept: Path) -> None:
 
 
 @torch.no_grad()
-def _convert(core: Any, view: Any, settings: dict[str, Any]) -> Any:
+def converted_blocks(view: Any) -> Any:
+    """Return the blocks of a tapped view as an ``openvino.Model`` of ``(B, T, D)`` tokens, B and T left open."""
     import openvino
 
     width = view.embed_dim
     example = torch.zeros(1, view.num_prefix_tokens + 16, width)
+    with warnings.catch_warnings():  # that tracing is deprecated, and that it meets constants
+        warnings.simplefilter("ignore")
+        return openvino.convert_model(_AsTuple(view.blocks), example_input=(example,), input=[[-1, -1, width]])
+
+
+def _convert(core: Any, view: Any, settings: dict[str, Any]) -> Any:
     try:
-        with warnings.catch_warnings():  # that tracing is deprecated, and that it meets constants
-            warnings.simplefilter("ignore")
-            model = openvino.convert_model(_AsTuple(view.blocks), example_input=(example,), input=[[-1, -1, width]])
-        return core.compile_model(model, "CPU", settings)
+        return core.compile_model(converted_blocks(view), "CPU", settings)
     except Exception as error:  # its front ends raise classes without a common base
         raise ModelError(f"OpenVINO cannot convert this ViT ({type(error).__name__}); use --engine torch.") from error
 
