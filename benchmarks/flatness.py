@@ -66,7 +66,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, RunFolder(Path(folder) / "run", {}) as run:
         marks = Marks(run)
         run_batch(discoverer, items, marks, BatchPlan("flatness", upright=False))
-    write("flatness", {"max_side": args.max_side, "rows": marks.rows})
+    engine = f"{discoverer.engine.name} {discoverer.precision}"
+    write("flatness", {"max_side": args.max_side, "engine": engine, "rows": marks.rows})
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def plot(rows: list[dict[str, float]]) -> None:
     left.set(xlabel="patches N", ylabel="seconds: graph and box", title="time")
     right.loglog(patches, [row["peak_mb"] for row in rows], "o-", label="peak of the process")
     right.loglog(patches, patches**2 * 4 / 1e6, "--", label="an N x N matrix in fp32")
-    right.axhline(2000, color="grey", linewidth=0.8)
+    right.axhline(2000, color="grey", linewidth=0.8, label="2 GB")
     right.set(xlabel="patches N", ylabel="MB", title="memory")
     right.legend()
     figure.savefig(RESULTS / "graph-growth.png", dpi=110)

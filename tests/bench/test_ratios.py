@@ -67,4 +67,4 @@ def test_the_normalised_cut_is_far_below_a_dense_eigensolver(features):
         return scipy.linalg.eigh(degrees - weights, degrees, subset_by_index=[1, 2])
 
     seconds = best(3, ours=lambda: second_eigenvector(vectors, 0.2), dense=dense)
-    assert seconds["ours"] < seconds["dense"] / 4, seconds
+    assert seconds["ours"] < seconds["dense"] / 5, seconds
