@@ -43,7 +43,7 @@ def stub(name, backbone=None):
     entry = BY_NAME[name or NAMES[0]]
     weights = Weights(entry, None, "stub", entry.sha256 or "0" * 64)
     with patch("lostreg.discover.resolve", lambda *_: weights), patch("lostreg.discover.load_backbone", made):
-        return Discoverer(method="lost", feature="k", offset="none", device="cpu")
+        return Discoverer(method="lost", feature="k", offset="none", device="cpu", engine="torch")
 
 
 def stub_models():

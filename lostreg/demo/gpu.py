@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 try:
-    import spaces  # only there on Spaces; it wants to be imported before CUDA is touched
-except ImportError:
-    spaces = None
+    from spaces import GPU  # only there on Spaces; it wants to be imported before CUDA is touched
+except ImportError:  # or a folder of that name
+    GPU = None
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -18,7 +18,7 @@ GPU_SECONDS = 30
 
 def on_gpu(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
     """Let a function run on a lent GPU where there is one to lend; arguments and result are pickled there."""
-    if spaces is None:
+    if GPU is None:
         return function
-    lent: Callable[_Arguments, _Result] = spaces.GPU(duration=GPU_SECONDS)(function)
+    lent: Callable[_Arguments, _Result] = GPU(duration=GPU_SECONDS)(function)
     return lent

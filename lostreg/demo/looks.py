@@ -19,6 +19,7 @@ body:not(.dark) .cm-content span { color: inherit !important; }
 .dark { --color-accent: var(--primary-400); }
 @media (max-width: 640px) {
   .pictures .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; }
+  #result { height: auto !important; }
   #discover-row { flex-direction: column; }
   #discover-row > .column { display: contents; }
   #discover-controls { order: 1; }

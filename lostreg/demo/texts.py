@@ -17,11 +17,14 @@ WAITING = "Choose a picture, or one of the examples, and its objects are drawn o
 
 CLICK = "Click a patch of the picture to see its similarity to all others."
 
-MAPS = """Dark is low, yellow is high. The first maps are the method's own. Of LOST, *degree*: how many patches each
-patch is similar to; the seed is where it is lowest; *seed similarity*: to that patch; *expansion*: to the seed and its
-companions; the object is where it is positive. Of every method, *token norms*: how long the patches' vectors are as
-they leave the last block; lone patches far above the rest are the artifacts that registers take away; *CLS attention*
-and *register attention*: what these tokens look at, means of their heads."""
+MAPS = """Dark is low, yellow is high. The first maps are the method's own.
+- **LOST**: *degree*: how many patches each patch is similar to; the seed is where it is lowest; *seed similarity*: to
+  that patch; *expansion*: to the seed and its companions; the object is where it is positive.
+- **Head consensus**: *attention* of the CLS token; *score*: how similar patches are to what its heads attend to, their
+  mean; *agreement*: how many of the proposals of all heads hold a patch.
+- **Every method**: *token norms*: how long the patches' vectors are as they leave the last block; lone patches far
+  above the rest are the artifacts that registers take away; *CLS attention* and *register attention*: what these tokens
+  look at, means of their heads."""
 
 COMPARE = """Two ways of looking at the same picture. Choose a model, method, feature and offset for either side; move
 the handle to compare what they find, and look at the same maps below."""

@@ -176,7 +176,7 @@ def test_on_spaces_the_vit_is_what_borrows_the_gpu(monkeypatch, tmp_path):
 
         return decorate
 
-    monkeypatch.setattr(gpu, "spaces", types.SimpleNamespace(GPU=lend))
+    monkeypatch.setattr(gpu, "GPU", lend)
     engine = Engine(stub_models())
     for objects in (1, 2):
         look(engine, upload(picture(tmp_path / "a.png")), MODEL, objects=objects)
