@@ -70,7 +70,8 @@ def stub_discoverer(**options):
     """Return a Discoverer whose ViT is a StubBackbone."""
     made = Discoverer.__new__(Discoverer)
     made.backbone = StubBackbone(**options)
-    made.settings, made.input_settings, made.layer, made.views = MethodSettings(feature="k"), InputSettings(), -1, 1
+    made.settings, made.input_settings, made.layer = MethodSettings(feature="k"), InputSettings(), -1
+    made.views = made.looks = 1
     return made
 
 
