@@ -22,6 +22,9 @@ NAMES = ("dinov2-s14", "dino-s16", OFFLINE_MODEL)
 class AllParts(StubBackbone):
     """Every projection is the patch's colour; the prefix tokens attend to bright patches."""
 
+    def block_index(self, layer):
+        return layer % 12
+
     def extract(self, inputs, frames, parts, layer=-1):
         features = super().extract(inputs, frames, parts, layer)
         return [self._completed(each, parts) for each in features]
