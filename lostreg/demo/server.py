@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import lostreg
+from lostreg.demo.appearance import CSS, HEAD, theme
 from lostreg.demo.blocks import build
 from lostreg.demo.engine import Engine
 from lostreg.demo.limits import MAX_UPLOAD_BYTES
-from lostreg.demo.looks import CSS, HEAD, theme
 from lostreg.demo.models import Models
 from lostreg.errors import UsageError
 from lostreg.images import SUFFIXES
