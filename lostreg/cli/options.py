@@ -126,7 +126,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--looks",
         type=int,
         metavar="N",
-        help="pool a fitted head's votes over N of 5 looks, mirrored and scaled; 5 cost 7 times as much (default 1)",
+        help="pool a fitted head's votes over N of 5 looks, mirrored and scaled; 5 cost 7.5 times as much (default 1)",
     )
 
 
