@@ -65,7 +65,7 @@ def secret(tmp_path):
 
 def submit(server, data):
     """Send a request as a program without our client would, and return all that comes back."""
-    body = {"data": [data, "dinov2-s14", "preset", "preset", "preset", "preset", "1"]}
+    body = {"data": [data, "dinov2-s14", "preset", "preset", "preset", "preset", "1", "preset"]}
     with httpx.Client(base_url=server.url, timeout=PATIENCE) as http:
         sent = http.post("/gradio_api/call/discover", json=body)
         if sent.status_code != 200:
