@@ -170,6 +170,8 @@ def choose_by_keyboard(page, box, words):
     page.wait_for_function("document.querySelectorAll('[role=option]').length === 1")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
+    # Gradio takes the choice over after the key; a Tab within the same few milliseconds would take it back.
+    page.wait_for_function("box => document.activeElement !== document.querySelector(`#${box} input`)", arg=box)
     page.keyboard.press("Tab")
 
 
