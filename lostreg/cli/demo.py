@@ -54,8 +54,12 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError('The demo needs Gradio; install it with `pip install "lostreg[demo]"`.') from error
     from lostreg.demo.models import Models
     from lostreg.demo.storage import own_folder
+    from lostreg.registers.choice import split_model
     from lostreg.signals import orderly_stop
+    from lostreg.weights import resolve
 
+    for name in args.model or []:
+        resolve(split_model(name)[0])  # with its progress here, and not while a visitor waits for it
     models = Models(args.model or [], partial(_load, args))
     with orderly_stop() as stop, own_folder() as folder:
         page = launch(models, host=args.host, port=args.port, root_path=args.root_path)

@@ -19,6 +19,7 @@ from lostreg.catalogue import ENTRIES
 from lostreg.cli import build_parser, main
 from lostreg.cli.demo import _load
 from lostreg.demo import reproduce
+from lostreg.errors import WeightsError
 from lostreg.registers.choice import RegisterChoice
 from lostreg.settings import MethodSettings
 
@@ -72,6 +73,23 @@ def test_a_head_goes_to_the_first_model_alone(monkeypatch):
     for name in ("dino-s16", "dino-s8", "dino-s16"):
         _load(args, name)
     assert loaded == [("dino-s16", Path("h.safetensors")), ("dino-s8", None), ("dino-s16", Path("h.safetensors"))]
+
+
+def test_the_weights_of_all_models_are_there_before_the_first_visitor(monkeypatch, capsys):
+    """One that cannot be had ends the start; nothing is loaded or served before."""
+    pytest.importorskip("gradio", reason="the demo needs Gradio: pip install 'lostreg[demo]'")
+    asked = []
+
+    def resolve(name):
+        asked.append(name)
+        if name == "dino-s8":
+            raise WeightsError("No weights for dino-s8.")
+
+    monkeypatch.setattr("lostreg.weights.resolve", resolve)
+    models = ["--model", "dino-s16", "--model", "dino-s16+test-time", "--model", "dino-s8"]
+    assert main(["demo", *models]) == 4
+    assert asked == ["dino-s16", "dino-s16", "dino-s8"]
+    assert "No weights for dino-s8." in capsys.readouterr().err
 
 
 def test_registers_go_to_the_model_that_names_them(monkeypatch):
