@@ -13,7 +13,7 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "graph_growth.py"
 
 
 def measured(side):
-    command = [sys.executable, str(SCRIPT), "--side", str(side)]
+    command = [sys.executable, str(SCRIPT), "--grid", str(side), str(side)]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
