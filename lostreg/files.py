@@ -1,4 +1,4 @@
-"""Files written whole or not at all, checksums, and where the cache lives."""
+"""Files written whole or not at all, folders kept within bounds, checksums, and where the cache lives."""
 
 from __future__ import annotations
 
@@ -44,6 +44,17 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def trim(folder: Path, most_bytes: int) -> None:
+    """Delete the oldest files in a folder and below until they hold no more than so many bytes."""
+    files = sorted(_ages_and_sizes(folder))
+    held = sum(size for _, size, _ in files)
+    for _, size, path in files:
+        if held <= most_bytes:
+            return
+        path.unlink(missing_ok=True)
+        held -= size
+
+
 def cache_dir() -> Path:
     """Return the cache folder: ``LOSTREG_CACHE``, or the user's cache folder on this system."""
     named = os.environ.get("LOSTREG_CACHE")
@@ -54,6 +65,17 @@ def cache_dir() -> Path:
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "lostreg"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lostreg"
+
+
+def _ages_and_sizes(folder: Path) -> Iterator[tuple[float, int, Path]]:
+    for where, _, names in os.walk(folder):
+        for name in names:
+            path = Path(where, name)
+            try:
+                about = path.stat()
+            except FileNotFoundError:  # who made it was faster to delete it
+                continue
+            yield about.st_mtime, about.st_size, path
 
 
 def _umask() -> int:

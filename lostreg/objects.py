@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -39,7 +40,7 @@ def find_objects(features: Features, settings: MethodSettings) -> list[ScoredPro
     """
     rounds = _rounds(features, settings)
     if settings.objects != "auto":
-        return [found for found, _ in zip(rounds, range(settings.objects), strict=False)]
+        return list(islice(rounds, settings.objects))
     kept: list[ScoredProposal] = []
     for found in rounds:
         small = found.proposal.region.mean() < AUTO_MIN_AREA

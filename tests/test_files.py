@@ -1,13 +1,14 @@
-"""Files written whole or not at all."""
+"""Files written whole or not at all, and folders kept within bounds."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 
 import pytest
 from support import small_disk
 
-from lostreg.files import cache_dir, sha256_of, write_text_whole, written_whole
+from lostreg.files import cache_dir, sha256_of, trim, write_text_whole, written_whole
 
 
 def test_a_file_appears_whole_with_ordinary_permissions(tmp_path):
@@ -46,6 +47,18 @@ def test_names_as_long_as_the_file_system_takes(tmp_path):
     target = tmp_path / ("x" * 250)
     write_text_whole(target, "a")
     assert target.read_text() == "a"
+
+
+def test_the_oldest_files_go_first(tmp_path):
+    for number in range(5):
+        path = tmp_path / f"{number}" / "file"
+        path.parent.mkdir()
+        path.write_bytes(bytes(1000))
+        os.utime(path, (number, number))
+    trim(tmp_path, 2500)
+    assert sorted(path.parent.name for path in tmp_path.rglob("file")) == ["3", "4"]
+    trim(tmp_path, 2500)
+    assert len(list(tmp_path.rglob("file"))) == 2
 
 
 def test_sha256_is_that_of_hashlib(tmp_path):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from support import features_of
 
 from lostreg.errors import FeatureError, UsageError
+from lostreg.methods import get_method
 from lostreg.methods.dino_seg import mass_mask
 from lostreg.objects import AUTO_MOST, find_objects
 from lostreg.settings import MethodSettings, fingerprint, parse_k_patches, parse_objects, with_overrides
@@ -36,6 +39,19 @@ def test_a_count_is_an_upper_bound():
     many = find_objects(features, MethodSettings(objects=50))
     assert sum(each.proposal.region for each in many).max() == 1
     assert len(many) == 3  # the two squares, then the ground that is left
+
+
+@pytest.mark.parametrize("objects", [1, 2])
+def test_no_more_is_proposed_than_asked_for(objects, monkeypatch):
+    asked, lost = [], get_method("lost")
+
+    def propose(features, settings, free):
+        asked.append(int(free.sum()))
+        return lost.propose(features, settings, free)
+
+    monkeypatch.setattr("lostreg.objects.get_method", lambda name: replace(lost, propose=propose))
+    find_objects(two_squares()[0], MethodSettings(objects=objects))
+    assert asked == [120, 111][:objects]
 
 
 def test_auto_keeps_what_stands_out_and_stops():

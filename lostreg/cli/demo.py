@@ -82,11 +82,12 @@ def _load(args: argparse.Namespace, name: str | None) -> Discoverer:
 
 def _serve(folder: Path, stop: StopRequest) -> None:
     """Wait until a stop is asked for, and keep the folder of uploads and results within its bounds."""
-    from lostreg.demo.storage import trim
+    from lostreg.demo.storage import MAX_STORED_BYTES
+    from lostreg.files import trim
 
     trimmed = time.monotonic()
     while not stop():
         time.sleep(0.2)
         if time.monotonic() - trimmed > SECONDS_BETWEEN_TRIMS:
-            trim(folder)
+            trim(folder, MAX_STORED_BYTES)
             trimmed = time.monotonic()

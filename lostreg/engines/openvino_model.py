@@ -2,7 +2,8 @@
 
 Converting takes seconds, so what is compiled is written to the cache as a file and read back by the next process. The
 file's name is a checksum of everything that its content depends on: the weights, how the blocks are built, what is
-read of them, the precision, the processor and the versions. A file that OpenVINO refuses is made anew.
+read of them, the precision, the processor and the versions. A file that OpenVINO refuses is made anew; what was used
+longest ago makes room.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import io
 import sys
 import warnings
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from queue import SimpleQueue
@@ -20,8 +22,11 @@ import torch
 from torch import nn
 
 from lostreg.errors import ModelError
-from lostreg.files import cache_dir, written_whole
+from lostreg.files import cache_dir, trim, written_whole
 from lostreg.settings import Part, Precision
+
+KEPT_MOST_BYTES = 10**9
+"""A dozen compiled ViT-S."""
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 
@@ -76,12 +81,13 @@ class CompiledBlocks(nn.Module):
 
 def _read(core: Any, kept: Path, settings: dict[str, Any]) -> Any:
     """Return the kept model, or ``None`` where there is none that this OpenVINO reads."""
-    if not kept.exists():
-        return None
     try:
-        return core.import_model(kept.read_bytes(), "CPU", settings)
-    except RuntimeError:
+        compiled = core.import_model(kept.read_bytes(), "CPU", settings)
+    except (FileNotFoundError, RuntimeError):
         return None
+    with suppress(OSError):  # a cache that can only be read never makes room
+        kept.touch()
+    return compiled
 
 
 def _keep(compiled: Any, kept: Path) -> None:
@@ -90,6 +96,7 @@ def _keep(compiled: Any, kept: Path) -> None:
     try:
         with written_whole(kept) as temporary:
             temporary.write_bytes(exported.getbuffer())
+        trim(kept.parent, KEPT_MOST_BYTES)
     except OSError as error:  # a cache that cannot be written costs time at the next start, not this run
         print(f"lostreg: the compiled model cannot be kept in {kept.parent}: {error.strerror}", file=sys.stderr)
 

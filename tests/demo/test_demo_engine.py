@@ -25,7 +25,6 @@ from lostreg.demo.batch import DOWNLOADS, run
 from lostreg.demo.engine import Engine
 from lostreg.demo.maps import explanations, patch_at, similarity_at, token_maps
 from lostreg.demo.models import Models
-from lostreg.demo.storage import trim
 from lostreg.demo.uploads import Upload
 from lostreg.demo.views import drawn, look, scaled
 from lostreg.errors import ImageError, UsageError
@@ -256,20 +255,6 @@ def test_a_batch_costs_a_bad_picture_only_itself_and_ends_with_downloads(engine,
     assert "not a picture" in batch.rows[1][-1]
     assert [name for _, name in batch.pictures] == ["a.png", "sub/a.png"]
     assert len(batch.downloads) == len(DOWNLOADS) <= len(FORMATS)
-
-
-def test_the_oldest_files_go_first(tmp_path):
-    import os
-
-    for number in range(5):
-        path = tmp_path / f"{number}" / "file"
-        path.parent.mkdir()
-        path.write_bytes(bytes(1000))
-        os.utime(path, (number, number))
-    trim(tmp_path, 2500)
-    assert sorted(path.parent.name for path in tmp_path.rglob("file")) == ["3", "4"]
-    trim(tmp_path, 2500)
-    assert len(list(tmp_path.rglob("file"))) == 2
 
 
 def test_kept_features_lie_in_main_memory(engine, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -200,3 +201,22 @@ def test_a_compiled_model_is_kept_and_known_by_its_weights(openvino_engine, capf
         path.write_bytes(path.read_bytes()[:1000])
     assert torch.equal(keys(model()), first)
     assert "compiling" in capfd.readouterr().err
+
+
+def test_the_compiled_model_used_longest_ago_makes_room(openvino_engine, tmp_path, monkeypatch):
+    def use(scale):
+        changed = copy.deepcopy(model())
+        changed.blocks[0].mlp.fc1.weight.mul_(scale)
+        features(openvino_engine(), (3, 4), changed, parts={"k"})()
+        return {path.name for path in folder.iterdir()}
+
+    folder = tmp_path / "openvino"
+    (first,) = use(1.0)
+    monkeypatch.setattr("lostreg.engines.openvino_model.KEPT_MOST_BYTES", int(2.5 * (folder / first).stat().st_size))
+    os.utime(folder / first, (1, 1))
+    (second,) = use(2.0) - {first}
+    os.utime(folder / second, (2, 2))
+    use(1.0)
+    left = use(3.0)
+    assert first in left
+    assert second not in left
