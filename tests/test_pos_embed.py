@@ -1,4 +1,4 @@
-"""Position embeddings resized like DINO, against its formula written out."""
+"""Position embeddings resized like DINO, against its formula written out, and remembered."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 from lostreg.backbone import Backbone, build_model
 from lostreg.catalogue import BY_NAME
-from lostreg.pos_embed import resize_like_dino
+from lostreg.pos_embed import RememberedPositions, resize_like_dino
 
 
 def cubic(distance):
@@ -58,3 +58,27 @@ def test_dino_models_use_it_and_others_do_not():
         added = tokens[:, 1:] - patches.flatten(1, 2)
     torch.testing.assert_close(added[0], resize_like_dino(own.pos_embed[:, 1:], (5, 7))[0])
     torch.testing.assert_close(tokens[1, 0], own.cls_token[0, 0] + own.pos_embed[0, 0])
+
+
+@pytest.mark.parametrize("name", ["dino-s16", "deit3-s16", "dinov2-s14-reg", "siglip-b16"])
+def test_remembered_positions_are_those_of_the_model(name):
+    torch.manual_seed(0)
+    model = build_model(BY_NAME[name])
+    remembered = RememberedPositions(model)
+    with torch.inference_mode():
+        for learnt in (model.pos_embed, model.cls_token, model.reg_token):
+            if learnt is not None:
+                learnt.normal_()
+        for shape in ((1, 5, 7), (2, 5, 7), (1, 7, 5), (3, 5, 7)):
+            patches = torch.randn(*shape, model.embed_dim)
+            assert torch.equal(remembered(patches), model._pos_embed(patches))
+
+
+def test_positions_are_resized_once_per_grid():
+    model, asked = build_model(BY_NAME["dino-s16"]), []
+    embed = model._pos_embed
+    model._pos_embed = lambda x: asked.append(x.shape[1:3]) or embed(x)
+    remembered = RememberedPositions(model)
+    for grid_hw in ((5, 7), (7, 5), (5, 7), (7, 5)):
+        remembered(torch.zeros(1, *grid_hw, model.embed_dim))
+    assert asked == [(5, 7), (7, 5)]

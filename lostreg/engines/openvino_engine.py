@@ -1,8 +1,9 @@
 """OpenVINO on the CPU: the blocks compiled once for any number of patches, checked against PyTorch at first use.
 
 Patch and position embedding stay in PyTorch, a few percent of the work: so one compiled model serves every grid, and
-no resampling of position embeddings is rewritten. The first batch of each view runs through PyTorch in fp32 too; where
-the two differ by more than the precision explains, the engine refuses instead of giving boxes.
+no resampling of position embeddings is rewritten; what it gave for the last grids is remembered. The first batch of
+each view runs through PyTorch in fp32 too; where the two differ by more than the precision explains, the engine refuses
+instead of giving boxes.
 
 One forward on all cores waits at every layer for the slowest of them. Where many pictures wait, several forwards at
 once, each on its share of the cores, give more pictures per second: ``lanes``.
@@ -18,6 +19,7 @@ from torch import nn
 
 from lostreg.engines.torch_engine import TorchEngine, native_precisions
 from lostreg.errors import ModelError, UsageError
+from lostreg.pos_embed import RememberedPositions
 from lostreg.settings import EngineName, Part, Precision
 from lostreg.tap import sharing_copy
 
@@ -86,7 +88,7 @@ class OpenVinoEngine:
     def _checked(self, view: nn.Module, inputs: torch.Tensor) -> nn.Module:
         """Return a compiled view after it has given what PyTorch gives."""
         expected = self._reference.run(view, inputs)
-        compiled = self._compile(view)
+        compiled: nn.Module = self._compile(view)
         found = self._reference.run(compiled, inputs)
         for part, reference in expected.items():
             error = float((found[part] - reference).norm() / reference.norm())
@@ -97,7 +99,7 @@ class OpenVinoEngine:
                 )
         return compiled
 
-    def _compile(self, view: Any) -> nn.Module:
+    def _compile(self, view: Any) -> Any:
         """Return a copy of a view whose blocks run in OpenVINO; the rest is shared."""
         from timm.models.vision_transformer import VisionTransformer
 
@@ -108,6 +110,7 @@ class OpenVinoEngine:
                 f"--engine openvino runs ViTs without rotary position embedding, but this one is built as "
                 f"{type(view).__name__}; use --engine torch."
             )
-        compiled: nn.Module = sharing_copy(view)
+        compiled = sharing_copy(view)
+        compiled._pos_embed = RememberedPositions(view)
         compiled.blocks = compiled_blocks(self._core, view, self.precision, self.lanes)
         return compiled
