@@ -20,7 +20,8 @@ from lostreg.bench.clock import alternate, ratios
 from lostreg.bench.stages import TEST_PICTURE_WH, count_gflop
 from lostreg.catalogue import OFFLINE_MODEL
 from lostreg.discover import as_photograph
-from lostreg.engines.openvino_model import converted_blocks
+from lostreg.engines.openvino_model import converted
+from lostreg.pos_embed import RememberedPositions
 
 SIDE = 2048
 
@@ -45,24 +46,25 @@ def main() -> None:
     width, height = TEST_PICTURE_WH
     picture, frame = discoverer.prepare(as_photograph(np.zeros((height, width, 3), np.uint8)))
     gflop = count_gflop(discoverer, picture[None], [frame])
-    tokens = vit.prefix_tokens + frame.grid_hw[0] * frame.grid_hw[1]
-    inputs = np.random.default_rng(0).standard_normal((1, tokens, vit.model.embed_dim), dtype=np.float32)
+    view = vit.view(vit.depth - 1, parts)
+    inputs = [picture[None].numpy(), RememberedPositions(view)(*frame.grid_hw).detach().numpy()]
     requests = {}
-    for name, shape in (("any grid", [-1, -1, inputs.shape[2]]), ("one grid", list(inputs.shape))):
-        model = converted_blocks(vit.view(vit.depth - 1, parts))
-        model.reshape(shape)
+    for name in ("any grid", "one grid"):
+        model = converted(view)
+        if name == "one grid":
+            model.reshape({number: list(array.shape) for number, array in enumerate(inputs)})
         settings = {"INFERENCE_PRECISION_HINT": {"fp32": "f32"}.get(args.precision, args.precision), "PERF_COUNT": True}
         settings |= {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1}
         requests[name] = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
     matrix = torch.randn(SIDE, SIDE).to({"fp32": torch.float32, "bf16": torch.bfloat16}[args.precision])
-    tasks = {name: lambda request=request: request.infer([inputs]) for name, request in requests.items()}
+    tasks = {name: lambda request=request: request.infer(inputs) for name, request in requests.items()}
     tasks["product"] = lambda: matrix @ matrix
     timings = alternate(tasks, args.rounds, time.process_time)
     peak = 2 * SIDE**3 / timings["product"].median / 1e9
     write(
         f"layers-{args.precision}",
         {
-            "tokens": tokens,
+            "tokens": inputs[1].shape[1],
             "gflop": round(gflop, 2),
             "peak_gflops_of_one_thread": round(peak, 1),
             **{

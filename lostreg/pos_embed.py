@@ -45,29 +45,25 @@ def use_dino_pos_embed(model: Any) -> None:
 
 
 class RememberedPositions:
-    """The position embedding of a frozen ViT, resized once for each of the grids that were met last.
+    """What the position embedding of a frozen ViT adds, resized once for each of the grids that were met last.
 
-    timm resizes at every forward, which on a CPU takes some 2 % of what OpenVINO takes for all blocks. Embedding adds
-    positions to patches and puts the prefix tokens before them, so what it makes of zeros is all there is to know.
+    timm resizes at every forward, which on a CPU takes some 2 % of what OpenVINO takes for the whole ViT. Embedding
+    adds positions to patches and puts the prefix tokens before them, so what it makes of zeros is all there is to know.
 
     Args:
-        model: a timm ViT that positions are added to, not rotated into.
+        model: a timm ViT whose positions are added, not rotated into queries and keys.
     """
 
     def __init__(self, model: Any) -> None:
         """Remember nothing yet."""
-        embed, prefix_tokens, width = model._pos_embed, model.num_prefix_tokens, model.embed_dim
-        device = next(model.parameters()).device
+        embed, width, device = model._pos_embed, model.embed_dim, next(model.parameters()).device
 
         @lru_cache(_GRIDS)
-        def resized(rows: int, columns: int) -> tuple[torch.Tensor, torch.Tensor]:
-            embedded = embed(torch.zeros(1, rows, columns, width, device=device))
-            return embedded[:, :prefix_tokens], embedded[:, prefix_tokens:]
+        def added(rows: int, columns: int) -> torch.Tensor:
+            return torch.as_tensor(embed(torch.zeros(1, rows, columns, width, device=device)))
 
-        self._resized = resized
+        self._added = added
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Return ``(B, P + h * w, D)`` tokens of embedded patches ``(B, h, w, D)``."""
-        batch, rows, columns, _ = x.shape
-        prefix, positions = self._resized(rows, columns)
-        return torch.cat([prefix.expand(batch, -1, -1), x.flatten(1, 2) + positions], dim=1)
+    def __call__(self, rows: int, columns: int) -> torch.Tensor:
+        """Return the prefix tokens, and what is added to the patches behind them: ``(1, P + rows * columns, D)``."""
+        return self._added(rows, columns)

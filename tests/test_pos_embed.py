@@ -69,9 +69,11 @@ def test_remembered_positions_are_those_of_the_model(name):
         for learnt in (model.pos_embed, model.cls_token, model.reg_token):
             if learnt is not None:
                 learnt.normal_()
-        for shape in ((1, 5, 7), (2, 5, 7), (1, 7, 5), (3, 5, 7)):
-            patches = torch.randn(*shape, model.embed_dim)
-            assert torch.equal(remembered(patches), model._pos_embed(patches))
+        for rows, columns in ((5, 7), (7, 5), (5, 7)):
+            patches = torch.randn(2, rows, columns, model.embed_dim)
+            tokens = remembered(rows, columns).repeat(2, 1, 1)
+            tokens[:, model.num_prefix_tokens :] += patches.flatten(1, 2)
+            assert torch.equal(tokens, model._pos_embed(patches))
 
 
 def test_positions_are_resized_once_per_grid():
@@ -80,5 +82,5 @@ def test_positions_are_resized_once_per_grid():
     model._pos_embed = lambda x: asked.append(x.shape[1:3]) or embed(x)
     remembered = RememberedPositions(model)
     for grid_hw in ((5, 7), (7, 5), (5, 7), (7, 5)):
-        remembered(torch.zeros(1, *grid_hw, model.embed_dim))
+        remembered(*grid_hw)
     assert asked == [(5, 7), (7, 5)]

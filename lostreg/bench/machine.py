@@ -18,7 +18,7 @@ from lostreg.settings import Precision
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def product_peaks(device: torch.device, side: int = 2048, rounds: int = 7) -> dict[Precision, float]:
+def product_peaks(device: torch.device, side: int = 2048, rounds: int = 25) -> dict[Precision, float]:
     """Return the best rate of a square matrix product of ``side``, in GFLOP/s, for each precision of a device.
 
     On CPUs fp32 is also tried as a 1 x 1 convolution in oneDNN: PyTorch hands products in fp32 to another library,

@@ -1,9 +1,8 @@
-"""OpenVINO on the CPU: the blocks compiled once for any number of patches, checked against PyTorch at first use.
+"""OpenVINO on the CPU: the ViT compiled once for inputs of any size, checked against PyTorch at first use.
 
-Patch and position embedding stay in PyTorch, a few percent of the work: so one compiled model serves every grid, and
-no resampling of position embeddings is rewritten; what it gave for the last grids is remembered. The first batch of
-each view runs through PyTorch in fp32 too; where the two differ by more than the precision explains, the engine refuses
-instead of giving boxes.
+Position embeddings are resized in PyTorch and remembered for the last grids: so one compiled model serves every grid,
+and no resizing is rewritten. The first batch of each view runs through PyTorch in fp32 too; where the two differ by
+more than the precision explains, the engine refuses instead of giving boxes.
 
 One forward on all cores waits at every layer for the slowest of them. Where many pictures wait, several forwards at
 once, each on its share of the cores, give more pictures per second: ``lanes``.
@@ -19,9 +18,7 @@ from torch import nn
 
 from lostreg.engines.torch_engine import TorchEngine, native_precisions
 from lostreg.errors import ModelError, UsageError
-from lostreg.pos_embed import RememberedPositions
 from lostreg.settings import EngineName, Part, Precision
-from lostreg.tap import sharing_copy
 
 TOLERANCE = {"fp32": 1e-3, "bf16": 0.1}
 """Largest relative error of a part, ``|a - b| / |b|``, that the precision explains. Keys and values in bf16 differ by
@@ -88,7 +85,7 @@ class OpenVinoEngine:
     def _checked(self, view: nn.Module, inputs: torch.Tensor) -> nn.Module:
         """Return a compiled view after it has given what PyTorch gives."""
         expected = self._reference.run(view, inputs)
-        compiled: nn.Module = self._compile(view)
+        compiled = self._compile(view)
         found = self._reference.run(compiled, inputs)
         for part, reference in expected.items():
             error = float((found[part] - reference).norm() / reference.norm())
@@ -99,18 +96,15 @@ class OpenVinoEngine:
                 )
         return compiled
 
-    def _compile(self, view: Any) -> Any:
-        """Return a copy of a view whose blocks run in OpenVINO; the rest is shared."""
+    def _compile(self, view: nn.Module) -> nn.Module:
+        """Return what gives a view's parts by OpenVINO."""
         from timm.models.vision_transformer import VisionTransformer
 
-        from lostreg.engines.openvino_model import compiled_blocks
+        from lostreg.engines.openvino_model import compiled_vit
 
         if not isinstance(view, VisionTransformer):
             raise ModelError(
                 f"--engine openvino runs ViTs without rotary position embedding, but this one is built as "
                 f"{type(view).__name__}; use --engine torch."
             )
-        compiled = sharing_copy(view)
-        compiled._pos_embed = RememberedPositions(view)
-        compiled.blocks = compiled_blocks(self._core, view, self.precision, self.lanes)
-        return compiled
+        return compiled_vit(self._core, view, self.precision, self.lanes)

@@ -1,7 +1,7 @@
-"""The blocks of a ViT as a compiled OpenVINO model, for any number of patches, and where it is kept.
+"""A ViT as a compiled OpenVINO model, for any number and size of pictures, and where it is kept.
 
 Converting takes seconds, so what is compiled is written to the cache as a file and read back by the next process. The
-file's name is a checksum of everything that its content depends on: the weights, how the blocks are built, what is
+file's name is a checksum of everything that its content depends on: the weights, how the ViT is built, what is
 read of them, the precision, the processor and the versions. A file that OpenVINO refuses is made anew; what was used
 longest ago makes room.
 """
@@ -23,6 +23,7 @@ from torch import nn
 
 from lostreg.errors import ModelError
 from lostreg.files import cache_dir, trim, written_whole
+from lostreg.pos_embed import RememberedPositions
 from lostreg.settings import Part, Precision
 
 KEPT_MOST_BYTES = 10**9
@@ -31,48 +32,53 @@ KEPT_MOST_BYTES = 10**9
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 
-def compiled_blocks(core: Any, view: Any, precision: Precision, lanes: int) -> CompiledBlocks:
-    """Return the blocks of a tapped view in OpenVINO, from the cache or converted.
+def compiled_vit(core: Any, view: Any, precision: Precision, lanes: int) -> CompiledVit:
+    """Return a tapped view in OpenVINO, from the cache or converted.
 
     Args:
         core: an ``openvino.Core``.
-        view: a timm ViT whose last block is a :class:`~lostreg.tap.Tap`.
+        view: a timm ViT whose last block is a :class:`~lostreg.tap.Tap`, and whose positions are added.
         precision: fp32 or bf16.
         lanes: how many threads may call it at once; they share the processor's cores.
 
     Raises:
-        ModelError: OpenVINO cannot convert or compile the blocks.
+        ModelError: OpenVINO cannot convert or compile the ViT.
     """
     settings = {
         "INFERENCE_PRECISION_HINT": _HINTS[precision],
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "NUM_STREAMS": lanes,
     }
-    kept = cache_dir() / "openvino" / f"{_fingerprint(core, view, precision)}.blob"
+    forward = _Forward(view)
+    kept = cache_dir() / "openvino" / f"{_fingerprint(core, forward, precision)}.blob"
     compiled = _read(core, kept, settings)
     if compiled is None:
         print("lostreg: compiling the ViT for OpenVINO (once per model and what is read of it)", file=sys.stderr)
         compiled = _convert(core, view, settings)
         _keep(compiled, kept)
-    return CompiledBlocks(compiled, sorted(view.blocks[-1].parts), lanes)
+    return CompiledVit(compiled, view, lanes)
 
 
-class CompiledBlocks(nn.Module):
-    """Stands in for the blocks of a view and gives the outputs of its tap; several threads may call it."""
+class CompiledVit(nn.Module):
+    """Stands in for a tapped view; several threads may call it."""
 
-    def __init__(self, compiled: Any, parts: list[Part], lanes: int) -> None:
-        """Take a compiled model whose outputs are ``parts``, in that order."""
+    def __init__(self, compiled: Any, view: Any, lanes: int) -> None:
+        """Take what :func:`converted` gave, compiled, and the view that it was made of."""
         super().__init__()
-        self._parts = parts
+        self._parts: list[Part] = sorted(view.blocks[-1].parts)
+        self._patch_hw: tuple[int, int] = view.patch_embed.patch_size
+        self._positions = RememberedPositions(view)
         self._idle: SimpleQueue[Any] = SimpleQueue()
         for _ in range(lanes):
             self._idle.put(compiled.create_infer_request())
 
-    def forward(self, tokens: torch.Tensor) -> dict[Part, torch.Tensor]:
-        """Run ``(B, T, D)`` ``float32`` tokens through the blocks."""
+    def forward_features(self, inputs: torch.Tensor) -> dict[Part, torch.Tensor]:
+        """Run ``(B, 3, H, W)`` ``float32`` inputs, H and W multiples of the patch size."""
+        rows, columns = (side // patch for side, patch in zip(inputs.shape[2:], self._patch_hw, strict=True))
+        positions = self._positions(rows, columns)
         request = self._idle.get()
         try:
-            request.infer([tokens.contiguous().numpy()], share_inputs=True)
+            request.infer([inputs.contiguous().numpy(), positions.numpy()], share_inputs=True)
             outputs = request.results.values()
             return {part: torch.from_numpy(values.copy()) for part, values in zip(self._parts, outputs, strict=True)}
         finally:
@@ -102,48 +108,58 @@ def _keep(compiled: Any, kept: Path) -> None:
 
 
 @torch.no_grad()
-def converted_blocks(view: Any) -> Any:
-    """Return the blocks of a tapped view as an ``openvino.Model`` of ``(B, T, D)`` tokens, B and T left open."""
+def converted(view: Any) -> Any:
+    """Return a tapped view as an ``openvino.Model`` of inputs ``(B, 3, H, W)`` and positions ``(1, T, D)``.
+
+    B, H, W and T are left open; the outputs are the tap's, in the order of their names.
+    """
     import openvino
 
-    width = view.embed_dim
-    example = torch.zeros(1, view.num_prefix_tokens + 16, width)
+    rows, columns = 4, 5
+    height, width = (count * patch for count, patch in zip((rows, columns), view.patch_embed.patch_size, strict=True))
+    example = torch.zeros(1, 3, height, width), RememberedPositions(view)(rows, columns)
+    shapes = [[-1, 3, -1, -1], [1, -1, view.embed_dim]]
     with warnings.catch_warnings():  # that tracing is deprecated, and that it meets constants
         warnings.simplefilter("ignore")
-        return openvino.convert_model(_AsTuple(view.blocks), example_input=(example,), input=[[-1, -1, width]])
+        return openvino.convert_model(_Forward(view), example_input=example, input=shapes)
 
 
 def _convert(core: Any, view: Any, settings: dict[str, Any]) -> Any:
     try:
-        return core.compile_model(converted_blocks(view), "CPU", settings)
+        return core.compile_model(converted(view), "CPU", settings)
     except Exception as error:  # its front ends raise classes without a common base
         raise ModelError(f"OpenVINO cannot convert this ViT ({type(error).__name__}); use --engine torch.") from error
 
 
-def _fingerprint(core: Any, view: Any, precision: Precision) -> str:
+def _fingerprint(core: Any, forward: _Forward, precision: Precision) -> str:
     """Return a checksum of all that a compiled model depends on."""
-    tap = view.blocks[-1]
+    tap = forward.blocks[-1]
     versions = [f"{package} {version(package)}" for package in ("openvino", "torch", "timm", "lostreg")]
     processor = core.get_property("CPU", "FULL_DEVICE_NAME"), core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     built = [
         (name, type(module).__name__, module.extra_repr(), getattr(module, "num_heads", None))
-        for name, module in view.blocks.named_modules()
+        for name, module in forward.named_modules()
     ]
     read = sorted(tap.parts), tap.prefix_tokens, tap.suffix_tokens
     digest = hashlib.sha256(repr((versions, processor, precision, read, built)).encode())
-    for name, values in view.blocks.state_dict().items():
+    for name, values in forward.state_dict().items():
         digest.update(name.encode())
         digest.update(values.contiguous().numpy().tobytes())
     return digest.hexdigest()[:32]
 
 
-class _AsTuple(nn.Module):
-    """Blocks whose last one yields a dict, for a tracer that wants a tuple, in the order of the names."""
+class _Forward(nn.Module):
+    """A tapped view's forward, with the positions as an input, and as a tuple, which a tracer wants."""
 
-    def __init__(self, blocks: nn.Module) -> None:
+    def __init__(self, view: Any) -> None:
         super().__init__()
-        self.blocks = blocks
+        self.patch_embed, self.norm_pre, self.blocks = view.patch_embed, view.norm_pre, view.blocks
+        self.prefix_tokens: int = view.num_prefix_tokens
 
-    def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        outputs: dict[Part, torch.Tensor] = self.blocks(tokens)
+    def forward(self, inputs: torch.Tensor, positions: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        tokens = self.patch_embed(inputs).flatten(1, 2) + positions[:, self.prefix_tokens :]
+        if self.prefix_tokens:
+            prefix = positions[:, : self.prefix_tokens].expand(tokens.shape[0], -1, -1)
+            tokens = torch.cat([prefix, tokens], dim=1)
+        outputs: dict[Part, torch.Tensor] = self.blocks(self.norm_pre(tokens))
         return tuple(outputs[part] for part in sorted(outputs))

@@ -26,10 +26,10 @@ PATCH = 16
 
 
 @functools.cache
-def model(timm_id="vit_tiny_patch16_224"):
+def model(timm_id="vit_tiny_patch16_224", **options):
     """Return a ViT of two blocks without trained weights."""
     torch.manual_seed(0)
-    return timm.create_model(timm_id, depth=2, num_classes=0, dynamic_img_size=True)
+    return timm.create_model(timm_id, depth=2, num_classes=0, dynamic_img_size=True, **options)
 
 
 def features(engine, grid_hw, vit, count=2, parts=PARTS):
@@ -71,11 +71,11 @@ def test_auto_stays_with_torch_where_openvino_gives_something_else(openvino_engi
     engine, note = chosen(model("vit_small_patch16_dinov3"))
     assert engine.name == "torch"
     assert "rotary position embedding" in note
-    right = module.CompiledBlocks.forward
+    right = module.CompiledVit.forward_features
     monkeypatch.setattr(
-        module.CompiledBlocks,
-        "forward",
-        lambda self, tokens: {part: values + 1 for part, values in right(self, tokens).items()},
+        module.CompiledVit,
+        "forward_features",
+        lambda self, inputs: {part: values + 1 for part, values in right(self, inputs).items()},
     )
     engine, note = chosen(model())
     assert engine.name == "torch"
@@ -132,6 +132,23 @@ def test_openvino_gives_every_part_on_every_grid(openvino_engine, capfd):
     assert "compiling" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"class_token": False, "global_pool": "avg"},
+        {"pre_norm": True},
+        {"reg_tokens": 3},
+        {"reg_tokens": 3, "no_embed_class": True},
+    ],
+)
+def test_openvino_puts_together_the_tokens_of_every_kind_of_vit(openvino_engine, options):
+    vit, parts = model(**options), {"x", "k"}
+    exact = features(TorchEngine(CPU, "fp32"), (3, 4), vit, parts=parts)()
+    found = features(openvino_engine(), (3, 4), vit, parts=parts)()
+    for part in parts:
+        torch.testing.assert_close(found[1].tokens[part], exact[1].tokens[part], rtol=1e-3, atol=1e-4)
+
+
 def test_openvino_features_outlive_the_next_forward(openvino_engine):
     extract = features(openvino_engine(), (3, 4), model(), parts={"k"})
     first = extract()[0].tokens["k"]
@@ -143,11 +160,11 @@ def test_openvino_features_outlive_the_next_forward(openvino_engine):
 def test_openvino_that_computes_something_else_is_refused(openvino_engine, monkeypatch):
     from lostreg.engines import openvino_model as module
 
-    right = module.CompiledBlocks.forward
+    right = module.CompiledVit.forward_features
     monkeypatch.setattr(
-        module.CompiledBlocks,
-        "forward",
-        lambda self, tokens: {part: values * 1.2 for part, values in right(self, tokens).items()},
+        module.CompiledVit,
+        "forward_features",
+        lambda self, inputs: {part: values * 1.2 for part, values in right(self, inputs).items()},
     )
     with pytest.raises(ModelError, match=r"OpenVINO's k differs from PyTorch's by 20 %.*use --engine torch"):
         features(openvino_engine(), (3, 4), model(), parts={"k"})()
