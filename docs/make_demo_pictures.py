@@ -46,9 +46,10 @@ def discover(page: Any, example: str, objects: int = 1) -> None:
 
 
 def choose(page: Any, box: str, option: str) -> None:
-    """Choose from a dropdown."""
+    """Choose from a dropdown, and wait until its list has faded out."""
     page.locator(f"#{box} input").click()
     page.get_by_role("option", name=option, exact=True).click()
+    page.get_by_role("option").first.wait_for(state="detached")
 
 
 def compare(page: Any, example: str) -> None:

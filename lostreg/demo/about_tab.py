@@ -9,7 +9,7 @@ from lostreg.demo.api import describe
 from lostreg.demo.engine import Engine
 from lostreg.methods import METHODS
 
-_METHOD = """### What happens to a picture
+_METHOD = """## What happens to a picture
 1. A Vision Transformer cuts the picture into patches of {patch} x {patch} pixels and describes each by a vector.
    This is the slow step and runs once per picture and model.
 2. Patches whose vectors point the same way are *similar*. The offset decides how similar is similar enough.
@@ -20,7 +20,7 @@ Step 2 to 4 are LOST ([Siméoni et al., 2021](https://arxiv.org/abs/2109.14279))
 in the list read the same vectors in their own way. The *contrast* of an object is how far its patches stand out of
 the rest on the method's own map, from 0 to 1. It is no probability."""
 
-_CORLOC = """### CorLoc, the figure this field is measured by
+_CORLOC = """## CorLoc, the figure this field is measured by
 The share of pictures whose first box covers some annotated object with an intersection over union (IoU) of at least
 0.5. Boxes of people are dashed, found ones are solid: the left picture counts as a hit, the right one does not."""
 
@@ -34,7 +34,7 @@ _FIGURE = """<svg viewBox="0 0 520 175" role="img" class="figure"
 <g fill="currentColor" font-size="15" text-anchor="middle">
 <text x="120" y="170">IoU 0.71: counts</text><text x="400" y="170">IoU 0.27: does not count</text></g></svg>"""
 
-_ELSEWHERE = """### Elsewhere
+_ELSEWHERE = """## Elsewhere
 The command line and the Python for what you see stand under *Take it away* in the first tab. Programs can ask this
 page: *Use via API* at the bottom of the page shows the endpoints `/discover` and `/models`, whose answers are the
 records of `lostreg discover`. Pictures are kept for about an hour and are sent nowhere."""
@@ -53,15 +53,15 @@ def about_tab(engine: Engine) -> None:
 
 
 def _methods() -> str:
-    rows = [f"| {method.name} | {method.summary} |" for method in METHODS.values()]
-    return "### Methods\n| method | what it does |\n|---|---|\n" + "\n".join(rows)
+    return "## Methods\n" + "\n".join(f"- **{method.name}**: {method.summary}." for method in METHODS.values())
 
 
 def _models(engine: Engine) -> str:
     facts = [describe(name) for name in engine.models.names]
-    rows = [f"| {each['name']} | `{each['timm_id']}` | {each['licence']} | {each['why']} |" for each in facts]
+    rows = [
+        f"- **{each['name']}**, in timm `{each['timm_id']}`. Licence of the weights: {each['licence']}. "
+        f"Read with {each['why']}."
+        for each in facts
+    ]
     note = f"\n\nThis page is {engine.models.note}." if engine.models.note else ""
-    head = (
-        "### Models and their licences\n| model | timm id | licence of the weights | read with |\n|---|---|---|---|\n"
-    )
-    return head + "\n".join(rows) + note
+    return "## Models and their licences\n" + "\n".join(rows) + note

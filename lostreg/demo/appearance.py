@@ -8,7 +8,8 @@ from urllib.parse import quote
 import gradio as gr
 
 CSS = """
-h1, h2, h3, strong, th { font-weight: 600 !important; }
+h1, h2, strong, th { font-weight: 600 !important; }
+.prose h2 { font-size: 1.15rem; }
 .said { font-size: 1.05rem; margin: 0; padding: .5rem .75rem; border-left: 4px solid #1995c9; }
 .said.problem { border-left-color: #d9480f; font-weight: 600; }
 .said progress { width: 50%; vertical-align: middle; }

@@ -26,10 +26,10 @@ def compare_tab(engine: Engine) -> None:
             )
             button = gr.Button("Compare", variant="primary", elem_id="compare-run")
         with gr.Column(min_width=280):
-            gr.Markdown("### Left")
+            gr.Markdown("## Left")
             left = controls(engine.models, "left")
         with gr.Column(min_width=280):
-            gr.Markdown("### Right")
+            gr.Markdown("## Right")
             right = controls(engine.models, "right", another_method=True)
     said = gr.HTML(texts.status("Choose a picture and two settings that differ."), elem_id="compare-said")
     slider = gr.ImageSlider(

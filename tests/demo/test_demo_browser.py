@@ -157,9 +157,10 @@ def test_one_choice_is_one_request(page, tmp_path):
 
 
 def choose(page, box, option):
-    """Choose from a dropdown with the mouse."""
+    """Choose from a dropdown with the mouse; the next list opens only when this one has faded out."""
     page.locator(f"#{box} input").click()
     page.get_by_role("option", name=option, exact=True).click()
+    page.get_by_role("option").first.wait_for(state="detached")
 
 
 def choose_by_keyboard(page, box, words):
