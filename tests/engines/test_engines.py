@@ -237,3 +237,5 @@ def test_the_compiled_model_used_longest_ago_makes_room(openvino_engine, tmp_pat
     left = use(3.0)
     assert first in left
     assert second not in left
+    monkeypatch.setattr("lostreg.engines.openvino_model.KEPT_MOST_BYTES", 1)
+    assert len(use(4.0)) == 1
