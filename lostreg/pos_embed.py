@@ -47,8 +47,8 @@ def use_dino_pos_embed(model: Any) -> None:
 class RememberedPositions:
     """What the position embedding of a frozen ViT adds, resized once for each of the grids that were met last.
 
-    timm resizes at every forward, which on a CPU takes some 2 % of what OpenVINO takes for the whole ViT. Embedding
-    adds positions to patches and puts the prefix tokens before them, so what it makes of zeros is all there is to know.
+    timm resizes at every forward, which a CPU notices. Embedding adds positions to patches and puts the prefix tokens
+    before them, so what it makes of zeros is all there is to know.
 
     Args:
         model: a timm ViT whose positions are added, not rotated into queries and keys.
