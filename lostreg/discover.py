@@ -14,6 +14,7 @@ other setting::
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -281,15 +282,27 @@ class Discoverer:
             **head,
         }
 
-    def with_engine(self, engine: EngineName, precision: Precision = "auto", lanes: int = 1) -> Discoverer:
-        """Return the same model run by another engine, or by more lanes of it; weights are shared.
+    def with_engine(
+        self,
+        engine: EngineName,
+        precision: Precision = "auto",
+        lanes: int = 1,
+        grids: Collection[tuple[int, int]] = (),
+    ) -> Discoverer:
+        """Return the same model run by another engine, or by one set up for many pictures; weights are shared.
+
+        Args:
+            engine: its name.
+            precision: of the forward.
+            lanes: how many forwards share the cores, see :func:`lostreg.engines.lanes_for_many`.
+            grids: what most pictures are laid on, see :mod:`lostreg.grids`.
 
         Raises:
             UsageError: the engine or the precision cannot be had here.
         """
         other = copy.copy(self)
         vit = self.backbone
-        other.engine = make_engine(engine, precision, vit.device, lanes)
+        other.engine = make_engine(engine, precision, vit.device, lanes, grids)
         other.precision = other.engine.precision
         other.backbone = Backbone(vit.entry, vit.model, vit.device, other.precision, other.engine)
         return other

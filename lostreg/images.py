@@ -52,6 +52,7 @@ _BACK_TO_STORED = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_270,
 }
+_SIDES_SWAPPED = range(5, 9)
 _RGB = NDArray[np.uint8]
 
 
@@ -129,6 +130,18 @@ def read_photograph(source: str | Path | bytes, *, upright: bool = True, max_pix
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         cause = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ImageError("unreadable", f"Cannot read {path}: {cause}.") from error
+
+
+def read_size(path: Path, *, upright: bool = True) -> tuple[int, int] | None:
+    """Return width and height as :func:`read_photograph` would, from a file's header; ``None`` where it has none."""
+    try:
+        with _OWN_LIMIT, path.open("rb") as stream, Image.open(stream, formats=FORMATS) as image:
+            width, height = image.size
+            turned = image.getexif().get(_ORIENTATION_TAG, 1) in _SIDES_SWAPPED
+            displayed = image.format == "TIFF"  # of which alone Pillow gives the size as displayed
+    except _DECODER_ERRORS:
+        return None
+    return (height, width) if turned and upright != displayed else (width, height)
 
 
 def _read_stream(stream: BinaryIO, name: str, upright: bool, max_pixels: int) -> Photograph:

@@ -48,19 +48,27 @@ def prepare(rgb: NDArray[np.uint8], spec: InputSpec, settings: InputSettings) ->
     Raises:
         UsageError: ``max_side`` is smaller than one patch.
     """
+    height, width = rgb.shape[:2]
+    frame = frame_of((width, height), spec, settings)
+    if frame.content_wh != (width, height):
+        rgb = np.asarray(Image.fromarray(rgb).resize(frame.content_wh, Image.Resampling.BICUBIC))
+    return _normalise_and_pad(rgb, spec, frame, reflect=settings.pad == "reflect"), frame
+
+
+def frame_of(wh: tuple[int, int], spec: InputSpec, settings: InputSettings) -> Frame:
+    """Return how the patch grid will lie on a photograph of so many pixels.
+
+    Raises:
+        UsageError: ``max_side`` is smaller than one patch.
+    """
     if settings.max_side is not None and settings.max_side < spec.patch_size:
         raise UsageError(
             f"--max-side must be at least one patch ({spec.patch_size} pixels), but it is {settings.max_side}."
         )
     multiple = spec.patch_size if settings.pad == "resize" else 1
-    height, width = rgb.shape[:2]
-    content_w, content_h = _content_size(width, height, settings.max_side, multiple)
-    if (content_w, content_h) != (width, height):
-        resized = Image.fromarray(rgb).resize((content_w, content_h), Image.Resampling.BICUBIC)
-        rgb = np.asarray(resized)
+    content_w, content_h = _content_size(*wh, settings.max_side, multiple)
     rows, columns = math.ceil(content_h / spec.patch_size), math.ceil(content_w / spec.patch_size)
-    frame = Frame((width, height), (content_w, content_h), (rows, columns), spec.patch_size)
-    return _normalise_and_pad(rgb, spec, frame, reflect=settings.pad == "reflect"), frame
+    return Frame(wh, (content_w, content_h), (rows, columns), spec.patch_size)
 
 
 def _content_size(width: int, height: int, max_side: int | None, multiple: int) -> tuple[int, int]:

@@ -21,7 +21,7 @@ LAYERS = [
     ["errors", "settings", "files", "geometry", "regions", "progress", "signals", "data"],
     ["images", "features", "graph", "catalogue", "draw", "chart"],
     ["preprocess", "methods", "presets", "sources", "tap", "pos_embed", "weights", "heads"],
-    ["objects", "looks", "engines", "backbone", "annotations"],
+    ["objects", "looks", "engines", "grids", "backbone", "annotations"],
     ["registers"],
     ["discover", "datasets"],
     ["records"],

@@ -15,7 +15,7 @@ from PIL import Image
 from support import picture
 
 from lostreg.errors import ImageError
-from lostreg.images import MAX_PIXELS, read_photograph
+from lostreg.images import MAX_PIXELS, read_photograph, read_size
 
 MODES = [("1", "png"), ("L", "png"), ("LA", "png"), ("P", "png"), ("PA", "tif"), ("RGB", "jpg"), ("RGBA", "png")]
 MODES += [("CMYK", "jpg"), ("YCbCr", "jpg"), ("RGB", "webp"), ("RGB", "bmp"), ("P", "gif"), ("LAB", "tif")]
@@ -41,6 +41,22 @@ def test_every_mode_becomes_rgb(tmp_path, mode, suffix):
     assert photograph.rgb.shape == (60, 80, 3)
     assert photograph.rgb.dtype == np.uint8
     assert photograph.rgb[24, 48].mean() > photograph.rgb[50, 5].mean()  # the disc is brighter than the ground
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+def test_the_header_tells_the_size_that_decoding_gives(tmp_path, suffix, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = picture(tmp_path / f"a.{suffix}", exif=exif)
+    for upright in (True, False):
+        assert read_size(path, upright=upright) == read_photograph(path, upright=upright).wh
+
+
+def test_what_is_no_picture_has_no_size(tmp_path):
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    (tmp_path / "text.jpg").write_text("no picture")
+    assert [read_size(tmp_path / name) for name in ("empty.jpg", "text.jpg", "none.jpg", "a\0.jpg", "")] == [None] * 5
 
 
 def test_16_bit_grey_is_scaled_not_clipped(tmp_path):

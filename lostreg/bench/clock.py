@@ -56,8 +56,14 @@ def alternate(
     return {name: Timing(tuple(spent)) for name, spent in seconds.items()}
 
 
-def ratios(slow: Timing, fast: Timing) -> dict[str, float | int]:
-    """Return how many times faster ``fast`` is: the median over the rounds' own ratios, and their spread."""
-    values = np.array(slow.seconds) / np.array(fast.seconds)
+def ratios(slow: Timing, fast: Timing, work: float = 1.0) -> dict[str, float | int]:
+    """Return how many times faster ``fast`` is: the median over the rounds' own ratios, and their spread.
+
+    Args:
+        slow: one task's times.
+        fast: another's, of the same rounds.
+        work: how many times as much ``fast`` does.
+    """
+    values = work * np.array(slow.seconds) / np.array(fast.seconds)
     low, middle, high = (round(float(each), 3) for each in np.percentile(values, (10, 50, 90)))
     return {"median": middle, "p10": low, "p90": high, "pairs": len(values)}

@@ -6,42 +6,55 @@ import platform
 import resource
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch.nn.functional import conv2d
 
 from lostreg.bench.clock import alternate
-from lostreg.engines import native_precisions
 from lostreg.settings import Precision
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def product_peaks(device: torch.device, side: int = 2048, rounds: int = 25) -> dict[Precision, float]:
-    """Return the best rate of a square matrix product of ``side``, in GFLOP/s, for each precision of a device.
+@dataclass(frozen=True)
+class Products:
+    """The same matrix product several times over, as quick as this machine does it.
+
+    Attributes:
+        gflop: multiplications and additions of all, in 10^9.
+        run: does them.
+    """
+
+    gflop: float
+    run: Callable[[], None]
+
+
+def products(device: torch.device, precision: Precision, side: int = 2048, count: int = 8) -> Products:
+    """Return square matrix products of ``side`` in a precision of a device.
 
     On CPUs fp32 is also tried as a 1 x 1 convolution in oneDNN: PyTorch hands products in fp32 to another library,
     which may be slower, and an engine may be above it.
     """
-    return {precision: _peak(device, _DTYPES[precision], side, rounds) for precision in native_precisions(device)}
-
-
-@torch.inference_mode()
-def _peak(device: torch.device, dtype: torch.dtype, side: int, rounds: int) -> float:
+    dtype = _DTYPES[precision]
     matrix = torch.randn(side, side, generator=torch.Generator().manual_seed(0)).to(device, dtype)
-
-    def product() -> None:
-        torch.matmul(matrix, matrix)
-        synchronise(device)
-
-    tasks: dict[str, Callable[[], object]] = {"product": product}
+    ways: dict[str, Callable[[], object]] = {"product": lambda: torch.matmul(matrix, matrix)}
     if device.type == "cpu" and dtype == torch.float32 and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         image = matrix.reshape(1, side, side // 64, 64).to_mkldnn()
         kernel = matrix.reshape(side, side, 1, 1)
-        tasks["convolution"] = lambda: conv2d(image, kernel)
-    timings = alternate(tasks, rounds)
-    return 2 * side**3 / min(min(each.seconds) for each in timings.values()) / 1e9
+        ways["convolution"] = lambda: conv2d(image, kernel)
+
+    @torch.inference_mode()
+    def repeated(way: Callable[[], object]) -> None:
+        for _ in range(count):
+            way()
+        synchronise(device)
+
+    tried = alternate({name: partial(repeated, way) for name, way in ways.items()}, rounds=3)
+    quickest = min(tried, key=lambda name: tried[name].median)
+    return Products(2 * count * side**3 / 1e9, partial(repeated, ways[quickest]))
 
 
 def synchronise(device: torch.device) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from lostreg.batch import BatchPlan, run_batch
 from lostreg.bench.baseline import published_box
 from lostreg.bench.clock import alternate, ratios
-from lostreg.bench.machine import machine, peak_memory_mb, product_peaks, synchronise
+from lostreg.bench.machine import machine, peak_memory_mb, products, synchronise
 from lostreg.discover import Discoverer, on_photograph
-from lostreg.engines import lanes_for_many
+from lostreg.engines import gains_by_own_grids, lanes_for_many
 from lostreg.errors import UsageError
+from lostreg.geometry import Frame
 from lostreg.images import read_photograph
 from lostreg.objects import find_objects
 from lostreg.records import record_of
@@ -42,6 +44,12 @@ VARIANTS: tuple[tuple[EngineName, Precision], ...] = (
     ("openvino", "fp32"),
     ("openvino", "bf16"),
 )
+
+FORWARDS = 4
+"""In one timing of the ViT, shared by the lanes: as in a run, none waits for the others after each picture."""
+
+ONE_GRID = " one grid"
+"""Ends the names of engines that were told the pictures' grid beforehand."""
 
 
 @dataclass(frozen=True)
@@ -77,14 +85,12 @@ def measure(discoverer: Discoverer, plan: BenchPlan, say: Callable[[str], None] 
         UsageError: nothing of what is asked for works here.
         ImageError: a picture cannot be read.
     """
-    variants = _runners(discoverer, plan)
     with tempfile.TemporaryDirectory(prefix="lostreg-bench-") as folder:
         pictures = list(plan.pictures) or [write_test_picture(Path(folder) / "test.jpg")]
         device = discoverer.backbone.device
-        say("the machine's matrix products")
-        peaks = product_peaks(device)
+        variants = _runners(discoverer, plan, _grid_of(discoverer, pictures[0]))
         say(f"the ViT: {', '.join(variants)}")
-        vit = [row for batch in plan.batch_sizes for row in _vit_rows(variants, pictures[0], batch, plan.rounds, peaks)]
+        vit = [row for batch in plan.batch_sizes for row in _vit_rows(variants, pictures[0], batch, plan.rounds)]
         say("the other stages")
         stages = _stages(discoverer, pictures[0], plan.rounds)
         say("end to end")
@@ -94,7 +100,6 @@ def measure(discoverer: Discoverer, plan: BenchPlan, say: Callable[[str], None] 
         "model": discoverer.weights.entry.name,
         "method": discoverer.settings.method,
         "pictures": len(pictures),
-        "peak_gflops": {precision: round(rate, 1) for precision, rate in peaks.items()},
         "vit": vit,
         "stages": stages,
         "end_to_end": whole,
@@ -112,7 +117,7 @@ def write_test_picture(path: Path) -> Path:
     return path
 
 
-def count_gflop(discoverer: Discoverer, inputs: torch.Tensor, frames: list[Any]) -> float:
+def count_gflop(discoverer: Discoverer, inputs: torch.Tensor, frames: list[Frame]) -> float:
     """Return the multiplications and additions of one forward's matrix products, in 10^9."""
     # fused attention is not counted on every device, its plain form is
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
@@ -120,65 +125,72 @@ def count_gflop(discoverer: Discoverer, inputs: torch.Tensor, frames: list[Any])
     return float(counter.get_total_flops()) / 1e9
 
 
-def _runners(discoverer: Discoverer, plan: BenchPlan) -> dict[str, Discoverer]:
+def _grid_of(discoverer: Discoverer, picture: Path) -> tuple[int, int]:
+    return discoverer.prepare(read_photograph(picture))[1].grid_hw
+
+
+def _runners(discoverer: Discoverer, plan: BenchPlan, grid_hw: tuple[int, int]) -> dict[str, Discoverer]:
     """Return the discoverer on every engine and precision asked for, by name; what does not work here is left out.
 
-    An engine that gains by several forwards at once is there twice.
+    An engine that gains by several forwards at once is there twice, and once more if it also gains by knowing the grid.
     """
     runners: dict[str, Discoverer] = {}
     refusal = UsageError(f"There is nothing to measure: no {plan.engine} in {plan.precision}.")
     for engine, precision in VARIANTS:
         if plan.engine in (None, engine) and plan.precision in (None, precision):
             try:
-                runners[f"{engine} {precision}"] = discoverer.with_engine(engine, precision)
+                alone = runners[f"{engine} {precision}"] = discoverer.with_engine(engine, precision)
             except UsageError as error:
                 refusal = error
                 continue
             if (lanes := lanes_for_many(engine)) > 1:
                 runners[f"{engine} {precision} x{lanes}"] = discoverer.with_engine(engine, precision, lanes)
+            if gains_by_own_grids(alone.engine):
+                name = f"{engine} {precision} x{lanes}{ONE_GRID}"
+                runners[name] = discoverer.with_engine(engine, precision, lanes, [grid_hw])
     if not runners:
         raise refusal
     return runners
 
 
-def _vit_rows(
-    variants: dict[str, Discoverer], picture: Path, batch: int, rounds: int, peaks: dict[Precision, float]
-) -> list[dict[str, Any]]:
+def _vit_rows(variants: dict[str, Discoverer], picture: Path, batch: int, rounds: int) -> list[dict[str, Any]]:
+    """Time forwards and, in the same rounds, matrix products in the same precision."""
     some = next(iter(variants.values()))
     tensor, frame = some.prepare(read_photograph(picture))
     inputs, frames = tensor.repeat(batch, 1, 1, 1), [frame] * batch
-    reference = some.with_engine("torch", "fp32")
-    gflop = count_gflop(reference, inputs[:1], frames[:1])
-
-    def forward(runner: Discoverer) -> Callable[[], None]:
-        def run() -> None:
-            running = [pool.submit(runner.extract_batch, inputs, frames) for _ in range(runner.engine.lanes)]
-            for each in running:
-                each.result()
-            synchronise(runner.backbone.device)
-
-        return run
-
-    with ThreadPoolExecutor() as pool:
-        timings = alternate({name: forward(runner) for name, runner in variants.items()}, rounds)
+    gflop = count_gflop(some.with_engine("torch", "fp32"), inputs[:1], frames[:1])
+    device = some.backbone.device
+    peaks = {runner.precision: products(device, runner.precision) for runner in variants.values()}
+    tasks = {name: partial(_forwards, runner, inputs, frames) for name, runner in variants.items()}
+    timings = alternate(tasks | {precision: peak.run for precision, peak in peaks.items()}, rounds)
     rows = []
     for name, runner in variants.items():
-        pictures = batch * runner.engine.lanes
-        rate = pictures * gflop / timings[name].median
+        pictures = FORWARDS * batch
+        peak, of_products = peaks[runner.precision], timings[runner.precision]
         rows.append(
             {
                 "engine": runner.engine.name,
                 "precision": runner.precision,
                 "batch": batch,
                 "at_once": runner.engine.lanes,
+                "one_grid": name.endswith(ONE_GRID),
                 "grid_hw": list(frame.grid_hw),
                 "gflop": round(gflop, 2),
                 **timings[name].to_json(per=pictures),
-                "gflops": round(rate, 1),
-                "share_of_peak": round(rate / peaks[runner.precision], 3),
+                "gflops": round(pictures * gflop / timings[name].median, 1),
+                "peak_gflops": round(peak.gflop / of_products.median, 1),
+                "share_of_peak": ratios(of_products, timings[name], pictures * gflop / peak.gflop),
             }
         )
     return rows
+
+
+def _forwards(runner: Discoverer, inputs: torch.Tensor, frames: list[Frame]) -> None:
+    """Run a batch some times over, in all lanes of the engine."""
+    with ThreadPoolExecutor(runner.engine.lanes) as lanes:
+        for each in [lanes.submit(runner.extract_batch, inputs, frames) for _ in range(FORWARDS)]:
+            each.result()
+    synchronise(runner.backbone.device)
 
 
 def _stages(discoverer: Discoverer, picture: Path, rounds: int) -> dict[str, Any]:

@@ -7,16 +7,18 @@ from typing import Any
 
 def to_text(found: dict[str, Any]) -> str:
     """Return what :func:`lostreg.bench.measure` found, for a terminal."""
-    where, peaks = found["machine"], found["peak_gflops"]
+    where = found["machine"]
+    peaks = {row["precision"]: row["peak_gflops"] for row in found["vit"]}
     lines = [
         f"{found['model']} on {where['device']}, {where['threads']} thread(s); matrix products reach "
         + ", ".join(f"{rate:.0f} GFLOP/s in {precision}" for precision, rate in peaks.items()),
         "",
-        "ViT                  batch   at once   ms per picture (10 to 90 %)   GFLOP/s   of the peak",
+        "ViT                  batch   at once   one grid   ms per picture (10 to 90 %)   GFLOP/s   "
+        "of the peak (10 to 90 %)",
     ]
     lines += [
-        f"{row['engine']:9} {row['precision']:10} {row['batch']:5}   {row['at_once']:7}   {_ms(row):27} "
-        f"{row['gflops']:9.0f} {100 * row['share_of_peak']:11.0f} %"
+        f"{row['engine']:9} {row['precision']:10} {row['batch']:5}   {row['at_once']:7}   "
+        f"{'yes' if row['one_grid'] else 'no':8}   {_ms(row):27} {row['gflops']:9.0f}   {_share(row['share_of_peak'])}"
         for row in found["vit"]
     ]
     lines += ["", f"Other stages ({found['method']})   ms (10 to 90 %)"]
@@ -30,6 +32,10 @@ def to_text(found: dict[str, Any]) -> str:
 
 def _ms(timing: dict[str, Any]) -> str:
     return f"{timing['median_ms']:.2f} ({timing['p10_ms']:.2f} to {timing['p90_ms']:.2f})"
+
+
+def _share(ratio: dict[str, Any]) -> str:
+    return f"{100 * ratio['median']:.0f} % ({100 * ratio['p10']:.0f} to {100 * ratio['p90']:.0f})"
 
 
 def _whole(name: str, row: dict[str, Any]) -> str:

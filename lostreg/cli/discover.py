@@ -31,9 +31,10 @@ if TYPE_CHECKING:
     from lostreg.runfolder import RunFolder
     from lostreg.sources import Listing
 
-OVERLAYS_UP_TO = 100
 WORTH_LANES = 8
 """Pictures from which on it pays to set the engine up for several forwards at once."""
+
+OVERLAYS_UP_TO = 100
 """Without --overlays or --no-overlays, runs of up to so many pictures get them."""
 
 
@@ -88,14 +89,15 @@ def run(args: argparse.Namespace) -> int:
     identity = discoverer.identity(upright=args.dataset is None)
     with ExitStack() as stack:
         folder = _open_folder(args, identity, stack)
-        listing = _remaining(args, listing, folder)
-        discoverer = _for_many(discoverer, listing.total)
+        grids = _common_grids(args, discoverer, listing)
+        listing = _remaining(args, _in_shard(args, listing), folder)
+        discoverer = _for_many(discoverer, listing.total, grids)
         plan = _plan(args, discoverer, identity)
         progress = stack.enter_context(Progress(listing.total, quiet=args.quiet))
         stop = stack.enter_context(orderly_stop())
         results = Collector(folder, progress, as_json=args.json, quiet=args.quiet)
         if folder is not None:
-            folder.save_header(**_header(args, discoverer), state="running")
+            folder.save_header(**_header(args, discoverer), grids_of_their_own=grids, state="running")
         draw = _overlay_writer(args, listing.total)
         run_batch(discoverer, listing.items, results, plan, on_discovery=draw, stopped=stop)
         results.finish(stopped=stop())
@@ -161,9 +163,13 @@ class Collector:
 
 
 def _check(args: argparse.Namespace) -> None:
+    from lostreg.sources import parse_shard
+
     for option, value in (("--batch-size", args.batch_size), ("--workers", args.workers), ("--every", args.every)):
         if value is not None and value < 1:
             raise UsageError(f"{option} must be at least 1, but it is {value}.")
+    if args.shard is not None:
+        parse_shard(args.shard)
     if bool(args.sources) == bool(args.dataset):
         raise UsageError("Name either the pictures (SOURCE...) or a dataset (--dataset NAME --root DIR).")
     if args.output is None:
@@ -181,13 +187,20 @@ def _dataset(args: argparse.Namespace) -> Listing:
 
 
 def _listing(args: argparse.Namespace) -> Listing:
-    from lostreg.sources import Listing, in_shard, list_sources, parse_shard
+    from lostreg.sources import list_sources
 
-    shard = parse_shard(args.shard) if args.shard else None
     listing = _dataset(args) if args.dataset else list_sources(args.sources, sys.stdin, every=args.every)
     args.listed = listing.total
-    if shard is None:
+    return listing
+
+
+def _in_shard(args: argparse.Namespace, listing: Listing) -> Listing:
+    """Leave out what other shards do."""
+    from lostreg.sources import Listing, in_shard, parse_shard
+
+    if args.shard is None:
         return listing
+    shard = parse_shard(args.shard)
     chosen = (item for item in listing.items if in_shard(item.key, shard))
     if listing.total is None:
         return Listing(chosen, None)
@@ -208,14 +221,31 @@ def _keep_recorded_choices(args: argparse.Namespace) -> None:
         args.engine = identity.get("engine")
 
 
-def _for_many(discoverer: Discoverer, total: int | None) -> Discoverer:
+def _common_grids(args: argparse.Namespace, discoverer: Discoverer, listing: Listing) -> list[tuple[int, int]]:
+    """Return the grids that the engine shall know beforehand, of all pictures, other shards' and done ones too."""
+    from lostreg.engines import gains_by_own_grids
+    from lostreg.grids import common_grids
+
+    if listing.total is None or not gains_by_own_grids(discoverer.engine):
+        return []
+    vit = discoverer.backbone
+    return common_grids(
+        list(listing.items),
+        vit.spec,
+        discoverer.input_settings,
+        upright=args.dataset is None,
+        vit_bytes=sum(values.nbytes for values in vit.model.parameters()),
+    )
+
+
+def _for_many(discoverer: Discoverer, total: int | None, grids: list[tuple[int, int]]) -> Discoverer:
     """Run several forwards at once where the engine gains by it; a few pictures would not repay the second set-up."""
     from lostreg.engines import lanes_for_many
 
-    lanes = lanes_for_many(discoverer.engine.name)
-    if lanes == 1 or (total is not None and total < WORTH_LANES):
+    lanes = lanes_for_many(discoverer.engine.name) if total is None or total >= WORTH_LANES else 1
+    if lanes == 1 and not grids:
         return discoverer
-    return discoverer.with_engine(discoverer.engine.name, discoverer.precision, lanes)
+    return discoverer.with_engine(discoverer.engine.name, discoverer.precision, lanes, grids)
 
 
 def _plan(args: argparse.Namespace, discoverer: Discoverer, identity: dict[str, Any]) -> BatchPlan:

@@ -1,8 +1,10 @@
-"""OpenVINO on the CPU: the ViT compiled once for inputs of any size, checked against PyTorch at first use.
+"""OpenVINO on the CPU: the ViT compiled for inputs of any size, and once more for each common one.
 
 Position embeddings are resized in PyTorch and remembered for the last grids: so one compiled model serves every grid,
-and no resizing is rewritten. The first batch of each view runs through PyTorch in fp32 too; where the two differ by
-more than the precision explains, the engine refuses instead of giving boxes.
+and no resizing is rewritten. A model that knows its grid is quicker, but compiling takes part of a second and memory of
+the size of the weights, so only the grids that are named get their own; their last digits differ. The first batch of
+each model runs through PyTorch in fp32 too; where the two differ by more than the precision explains, the engine
+refuses instead of giving boxes.
 
 One forward on all cores waits at every layer for the slowest of them. Where many pictures wait, several forwards at
 once, each on its share of the cores, give more pictures per second: ``lanes``.
@@ -10,6 +12,7 @@ once, each on its share of the cores, give more pictures per second: ``lanes``.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from threading import Lock
 from typing import Any
 
@@ -19,6 +22,8 @@ from torch import nn
 from lostreg.engines.torch_engine import TorchEngine, native_precisions
 from lostreg.errors import ModelError, UsageError
 from lostreg.settings import EngineName, Part, Precision
+
+Grid = tuple[int, int]
 
 TOLERANCE = {"fp32": 1e-3, "bf16": 0.1}
 """Largest relative error of a part, ``|a - b| / |b|``, that the precision explains. Keys and values in bf16 differ by
@@ -32,6 +37,7 @@ class OpenVinoEngine:
         device: must be the CPU.
         precision: fp32, or bf16 where the CPU has it.
         lanes: how many forwards share the cores.
+        grids: rows and columns of patches of which so many pictures come that each is worth a model of its own.
 
     Raises:
         UsageError: OpenVINO is not installed, the device is not a CPU, or the CPU lacks the precision.
@@ -39,7 +45,13 @@ class OpenVinoEngine:
 
     name: EngineName = "openvino"
 
-    def __init__(self, device: torch.device, precision: Precision, lanes: int = 1) -> None:
+    def __init__(
+        self,
+        device: torch.device,
+        precision: Precision,
+        lanes: int = 1,
+        grids: Collection[Grid] = (),
+    ) -> None:
         """Refuse what cannot be run here."""
         next_best = f"--engine torch --precision {native_precisions(device)[-1]}"
         if device.type != "cpu":
@@ -62,8 +74,10 @@ class OpenVinoEngine:
             )
         self.precision: Precision = precision
         self.lanes = lanes
+        self.grids = frozenset(grids)
         self._reference = TorchEngine(device, "fp32")
-        self._compiled: dict[nn.Module, nn.Module] = {}
+        self._models: dict[nn.Module, Any] = {}
+        self._compiled: dict[tuple[nn.Module, Grid | None], nn.Module] = {}
         self._compiling = Lock()
 
     def precisions(self) -> tuple[Precision, ...]:
@@ -77,15 +91,17 @@ class OpenVinoEngine:
         Raises:
             ModelError: the ViT cannot be converted, or its outputs are not those of PyTorch.
         """
+        grid_hw = _grid_of(view, inputs)
+        key = view, grid_hw if grid_hw in self.grids else None
         with self._compiling:
-            if view not in self._compiled:
-                self._compiled[view] = self._checked(view, inputs)
-        return self._reference.run(self._compiled[view], inputs)
+            if key not in self._compiled:
+                self._compiled[key] = self._checked(*key, inputs)
+        return self._reference.run(self._compiled[key], inputs)
 
-    def _checked(self, view: nn.Module, inputs: torch.Tensor) -> nn.Module:
+    def _checked(self, view: nn.Module, grid_hw: Grid | None, inputs: torch.Tensor) -> nn.Module:
         """Return a compiled view after it has given what PyTorch gives."""
         expected = self._reference.run(view, inputs)
-        compiled = self._compile(view)
+        compiled = self._compile(view, grid_hw)
         found = self._reference.run(compiled, inputs)
         for part, reference in expected.items():
             error = float((found[part] - reference).norm() / reference.norm())
@@ -96,15 +112,23 @@ class OpenVinoEngine:
                 )
         return compiled
 
-    def _compile(self, view: nn.Module) -> nn.Module:
-        """Return what gives a view's parts by OpenVINO."""
+    def _compile(self, view: nn.Module, grid_hw: Grid | None) -> nn.Module:
+        """Return what gives a view's parts by OpenVINO, of one grid or of any."""
         from timm.models.vision_transformer import VisionTransformer
 
-        from lostreg.engines.openvino_model import compiled_vit
+        from lostreg.engines.openvino_model import CompiledVit, vit_model
 
         if not isinstance(view, VisionTransformer):
             raise ModelError(
                 f"--engine openvino runs ViTs without rotary position embedding, but this one is built as "
                 f"{type(view).__name__}; use --engine torch."
             )
-        return compiled_vit(self._core, view, self.precision, self.lanes)
+        if view not in self._models:
+            self._models[view] = vit_model(self._core, view)
+        return CompiledVit(self._core, self._models[view], view, self.precision, self.lanes, grid_hw)
+
+
+def _grid_of(view: Any, inputs: torch.Tensor) -> Grid:
+    """Return rows and columns of the patches of inputs ``(B, 3, H, W)``."""
+    rows, columns = (side // patch for side, patch in zip(inputs.shape[2:], view.patch_embed.patch_size, strict=True))
+    return rows, columns

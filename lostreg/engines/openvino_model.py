@@ -1,21 +1,21 @@
-"""A ViT as a compiled OpenVINO model, for any number and size of pictures, and where it is kept.
+"""A ViT as an OpenVINO model: converted once, kept in the cache, compiled for any grid of patches or for one.
 
-Converting takes seconds, so what is compiled is written to the cache as a file and read back by the next process. The
-file's name is a checksum of everything that its content depends on: the weights, how the ViT is built, what is
-read of them, the precision, the processor and the versions. A file that OpenVINO refuses is made anew; what was used
-longest ago makes room.
+Converting takes seconds, compiling a converted model part of one. So what was converted is written to the cache and
+read back by the next process. Its name is a checksum of everything that it depends on: the weights, how the ViT is
+built, what is read of them, and the versions. What OpenVINO refuses to read is made anew; what was used longest ago
+makes room.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import sys
 import warnings
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from queue import SimpleQueue
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -27,47 +27,72 @@ from lostreg.pos_embed import RememberedPositions
 from lostreg.settings import Part, Precision
 
 KEPT_MOST_BYTES = 10**9
-"""A dozen compiled ViT-S; the one that was written last stays whatever its size."""
+"""A dozen ViT-S; the one that was written last stays whatever its size."""
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
+_SUFFIXES = (".bin", ".xml")
+"""Weights and graph, in the order in which they are written: a graph is there only after its weights."""
 
 
-def compiled_vit(core: Any, view: Any, precision: Precision, lanes: int) -> CompiledVit:
-    """Return a tapped view in OpenVINO, from the cache or converted.
+def vit_model(core: Any, view: Any) -> Any:
+    """Return a tapped view as an ``openvino.Model``, from the cache or converted.
 
     Args:
         core: an ``openvino.Core``.
         view: a timm ViT whose last block is a :class:`~lostreg.tap.Tap`, and whose positions are added.
-        precision: fp32 or bf16.
-        lanes: how many threads may call it at once; they share the processor's cores.
 
     Raises:
-        ModelError: OpenVINO cannot convert or compile the ViT.
+        ModelError: OpenVINO cannot convert the ViT.
     """
-    settings = {
-        "INFERENCE_PRECISION_HINT": _HINTS[precision],
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        "NUM_STREAMS": lanes,
-    }
-    forward = _Forward(view)
-    kept = cache_dir() / "openvino" / f"{_fingerprint(core, forward, precision)}.blob"
-    compiled = _read(core, kept, settings)
-    if compiled is None:
-        print("lostreg: compiling the ViT for OpenVINO (once per model and what is read of it)", file=sys.stderr)
-        compiled = _convert(core, view, settings)
-        _keep(compiled, kept)
-    return CompiledVit(compiled, view, lanes)
+    kept = cache_dir() / "openvino" / f"{_fingerprint(_Forward(view))}.xml"
+    model = _read(core, kept)
+    if model is None:
+        print("lostreg: converting the ViT for OpenVINO (once per model and what is read of it)", file=sys.stderr)
+        model = _convert(view)
+        _keep(model, kept)
+    return model
 
 
 class CompiledVit(nn.Module):
-    """Stands in for a tapped view; several threads may call it."""
+    """Stands in for a tapped view; several threads may call it.
 
-    def __init__(self, compiled: Any, view: Any, lanes: int) -> None:
-        """Take what :func:`converted` gave, compiled, and the view that it was made of."""
+    Args:
+        core: an ``openvino.Core``.
+        model: of the view, from :func:`vit_model`.
+        view: the view.
+        precision: fp32 or bf16.
+        lanes: how many threads may call it at once; they share the processor's cores.
+        grid_hw: the only grid it will run, which makes it quicker; ``None`` runs any.
+
+    Raises:
+        ModelError: OpenVINO cannot compile the ViT.
+    """
+
+    def __init__(
+        self,
+        core: Any,
+        model: Any,
+        view: Any,
+        precision: Precision,
+        lanes: int,
+        grid_hw: tuple[int, int] | None = None,
+    ) -> None:
+        """Compile the model."""
         super().__init__()
         self._parts: list[Part] = sorted(view.blocks[-1].parts)
         self._patch_hw: tuple[int, int] = view.patch_embed.patch_size
         self._positions = RememberedPositions(view)
+        if grid_hw is not None:
+            input_hw = (count * patch for count, patch in zip(grid_hw, self._patch_hw, strict=True))
+            model = model.clone()
+            model.reshape({0: [-1, 3, *input_hw], 1: list(self._positions(*grid_hw).shape)})
+        settings = {
+            "INFERENCE_PRECISION_HINT": _HINTS[precision],
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "NUM_STREAMS": lanes,
+            "ENABLE_CPU_PINNING": False,  # models that run at once would be pinned to the same cores
+        }
+        compiled = _compile(core, model, settings)
         self._idle: SimpleQueue[Any] = SimpleQueue()
         for _ in range(lanes):
             self._idle.put(compiled.create_infer_request())
@@ -85,26 +110,36 @@ class CompiledVit(nn.Module):
             self._idle.put(request)
 
 
-def _read(core: Any, kept: Path, settings: dict[str, Any]) -> Any:
+def _read(core: Any, kept: Path) -> Any:
     """Return the kept model, or ``None`` where there is none that this OpenVINO reads."""
     try:
-        compiled = core.import_model(kept.read_bytes(), "CPU", settings)
-    except (FileNotFoundError, RuntimeError):
+        model = core.read_model(kept)
+    except RuntimeError:
         return None
     with suppress(OSError):  # a cache that can only be read never makes room
-        kept.touch()
-    return compiled
+        for suffix in _SUFFIXES:
+            kept.with_suffix(suffix).touch()
+    return model
 
 
-def _keep(compiled: Any, kept: Path) -> None:
-    exported = io.BytesIO()
-    compiled.export_model(exported)
+def _keep(model: Any, kept: Path) -> None:
+    """Write a model into the cache, ``kept`` being its graph; others make room."""
+    import openvino
+
     try:
-        with written_whole(kept) as temporary:
-            temporary.write_bytes(exported.getbuffer())
-        trim(kept.parent, max(KEPT_MOST_BYTES, kept.stat().st_size))
-    except OSError as error:  # a cache that cannot be written costs time at the next start, not this run
-        print(f"lostreg: the compiled model cannot be kept in {kept.parent}: {error.strerror}", file=sys.stderr)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=kept.parent) as folder:
+            written = [Path(folder, f"vit{suffix}") for suffix in _SUFFIXES]
+            weights, graph = map(str, written)
+            openvino.serialize(model, graph, weights)
+            size = sum(path.stat().st_size for path in written)
+            for path in written:
+                with written_whole(kept.with_suffix(path.suffix)) as temporary:
+                    path.replace(temporary)
+        trim(kept.parent, max(KEPT_MOST_BYTES, size))
+    except (OSError, RuntimeError) as error:  # costs time at the next start, not this run
+        cause = error.strerror if isinstance(error, OSError) else "OpenVINO could not write it"
+        print(f"lostreg: the converted model cannot be kept in {kept.parent}: {cause}", file=sys.stderr)
 
 
 @torch.no_grad()
@@ -124,24 +159,30 @@ def converted(view: Any) -> Any:
         return openvino.convert_model(_Forward(view), example_input=example, input=shapes)
 
 
-def _convert(core: Any, view: Any, settings: dict[str, Any]) -> Any:
+def _convert(view: Any) -> Any:
     try:
-        return core.compile_model(converted(view), "CPU", settings)
+        return converted(view)
     except Exception as error:  # its front ends raise classes without a common base
         raise ModelError(f"OpenVINO cannot convert this ViT ({type(error).__name__}); use --engine torch.") from error
 
 
-def _fingerprint(core: Any, forward: _Forward, precision: Precision) -> str:
-    """Return a checksum of all that a compiled model depends on."""
+def _compile(core: Any, model: Any, settings: dict[str, Any]) -> Any:
+    try:
+        return core.compile_model(model, "CPU", settings)
+    except RuntimeError as error:
+        raise ModelError("OpenVINO cannot compile this ViT; use --engine torch.") from error
+
+
+def _fingerprint(forward: _Forward) -> str:
+    """Return a checksum of all that a converted model depends on."""
     tap = forward.blocks[-1]
     versions = [f"{package} {version(package)}" for package in ("openvino", "torch", "timm", "lostreg")]
-    processor = core.get_property("CPU", "FULL_DEVICE_NAME"), core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     built = [
         (name, type(module).__name__, module.extra_repr(), getattr(module, "num_heads", None))
         for name, module in forward.named_modules()
     ]
     read = sorted(tap.parts), tap.prefix_tokens, tap.suffix_tokens
-    digest = hashlib.sha256(repr((versions, processor, precision, read, built)).encode())
+    digest = hashlib.sha256(repr((versions, read, built)).encode())
     for name, values in forward.state_dict().items():
         digest.update(name.encode())
         digest.update(values.contiguous().numpy().tobytes())

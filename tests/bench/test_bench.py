@@ -11,16 +11,17 @@ import timm
 import torch
 from lost_by_hand import lost_by_hand
 from support import stub_discoverer
+from torch.utils.flop_counter import FlopCounterMode
 
 from lostreg import cli
 from lostreg.backbone import Backbone
 from lostreg.bench import BenchPlan, Timing, alternate, measure, to_text
 from lostreg.bench.baseline import published_box
 from lostreg.bench.clock import ratios
-from lostreg.bench.machine import product_peaks
-from lostreg.bench.stages import write_test_picture
+from lostreg.bench.machine import products
+from lostreg.bench.stages import _vit_rows, write_test_picture
 from lostreg.catalogue import ModelEntry
-from lostreg.engines import make_engine
+from lostreg.engines import make_engine, native_precisions
 from lostreg.errors import UsageError
 from lostreg.images import read_photograph
 
@@ -46,7 +47,7 @@ def tiny():
 @pytest.fixture
 def small_peaks(monkeypatch):
     """Measure peaks on small matrices, which is quicker and good enough here."""
-    monkeypatch.setattr("lostreg.bench.stages.product_peaks", functools.partial(product_peaks, side=256, rounds=2))
+    monkeypatch.setattr("lostreg.bench.stages.products", functools.partial(products, side=256, count=2))
 
 
 def test_tasks_alternate_after_a_warm_up():
@@ -62,6 +63,7 @@ def test_medians_spread_and_ratios_equal_those_worked_out_by_hand():
     assert timing.to_json(per=2)["median_ms"] == 1.5
     # a slow second round meets both, so the ratio of rounds does not see it
     assert ratios(Timing((4.0, 40.0, 4.0)), Timing((2.0, 20.0, 1.0)))["median"] == 2.0
+    assert ratios(Timing((4.0, 40.0, 4.0)), Timing((2.0, 20.0, 1.0)), work=0.5)["median"] == 1.0
 
 
 def test_the_published_procedure_is_lost_on_keys(tmp_path):
@@ -72,10 +74,14 @@ def test_the_published_procedure_is_lost_on_keys(tmp_path):
     assert published_box(discoverer.backbone, path) == (16 * x0, 16 * y0, 16 * x1, 16 * y1)
 
 
-def test_peaks_are_those_of_the_precisions_that_are_native():
-    peaks = product_peaks(CPU, side=128, rounds=2)
-    assert set(peaks) <= {"fp32", "bf16"}
-    assert all(rate > 0 for rate in peaks.values())
+@pytest.mark.parametrize("precision", native_precisions(CPU))
+def test_products_count_what_they_multiply(precision):
+    made = products(CPU, precision, side=128, count=3)
+    with FlopCounterMode(display=False) as counter:
+        made.run()
+    assert made.gflop == pytest.approx(3 * 2 * 128**3 / 1e9)
+    if precision != "fp32":  # in fp32 a convolution may be quicker, of a layout that is not counted
+        assert counter.get_total_flops() / 1e9 == pytest.approx(made.gflop)
 
 
 def test_figures_hang_together(tmp_path, small_peaks):
@@ -84,11 +90,11 @@ def test_figures_hang_together(tmp_path, small_peaks):
     said = []
     found = json.loads(json.dumps(measure(tiny(), plan, said.append)))
     assert [row["batch"] for row in found["vit"]] == [1, 2]
-    peak = found["peak_gflops"]["fp32"]
     for row in found["vit"]:
         assert row["grid_hw"] == [24, 32]
         assert row["gflops"] == pytest.approx(1000 * row["gflop"] / row["median_ms"], rel=0.02)
-        assert row["share_of_peak"] == pytest.approx(row["gflops"] / peak, rel=0.02)
+        assert row["share_of_peak"]["pairs"] == 2
+        assert row["one_grid"] is False
     tokens, width = 24 * 32 + 1, 192
     block = 2 * tokens * 12 * width**2 + 4 * tokens**2 * width  # projections and MLP, and the two attention products
     embedding, keys = 2 * (tokens - 1) * 3 * 16**2 * width, 2 * tokens * width**2
@@ -104,6 +110,18 @@ def test_figures_hang_together(tmp_path, small_peaks):
     assert "published" in text
     assert f"{found['vit'][0]['median_ms']:.2f}" in text
     assert said
+
+
+def test_the_share_of_the_peak_is_that_of_products_in_the_same_round(tmp_path, small_peaks, monkeypatch):
+    spent = {"torch fp32": Timing((2.0, 8.0)), "fp32": Timing((1.0, 2.0))}
+    monkeypatch.setattr("lostreg.bench.stages.alternate", lambda tasks, rounds: {name: spent[name] for name in tasks})
+    runners = {"torch fp32": tiny().with_engine("torch", "fp32")}
+    (row,) = _vit_rows(runners, write_test_picture(tmp_path / "a.jpg"), 3, 2)
+    multiplied = 2 * 2 * 256**3 / 1e9
+    assert row["median_ms"] == pytest.approx(5000 / (4 * 3), rel=1e-3)
+    assert row["peak_gflops"] == pytest.approx(multiplied / 1.5, abs=0.1)
+    halves = [4 * 3 * row["gflop"] / multiplied * share for share in (1 / 2, 2 / 8)]
+    assert row["share_of_peak"]["median"] == pytest.approx(sum(halves) / 2, rel=0.01)
 
 
 def test_what_does_not_work_here_is_left_out_and_refused_if_nothing_is_left():

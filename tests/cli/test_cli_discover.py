@@ -10,11 +10,13 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from support import picture, small_disk
 
 from lostreg.catalogue import OFFLINE_MODEL
 from lostreg.cli import main
+from lostreg.engines import make_engine, native_precisions
 from lostreg.runfolder import read_failures, read_header, read_records
 
 pytestmark = pytest.mark.weights
@@ -101,6 +103,29 @@ def test_the_engine_that_auto_takes_is_recorded_and_stays_that_of_the_run(photos
     monkeypatch.setitem(sys.modules, "openvino", None)
     assert main(command) == 2
     assert "--engine openvino needs OpenVINO, which is not installed" in capsys.readouterr().err
+
+
+def test_common_grids_are_those_of_all_pictures_whatever_is_done_already(photos, tmp_path, monkeypatch):
+    pytest.importorskip("openvino")
+    if "bf16" not in native_precisions(torch.device("cpu")):
+        pytest.skip("this CPU has no bf16, in which alone common grids gain")
+    monkeypatch.setattr("lostreg.grids.WORTH_A_MODEL", 3)
+    told = []
+    monkeypatch.setattr("lostreg.discover.make_engine", lambda *given: told.append(given[4:]) or make_engine(*given))
+    run = tmp_path / "run"
+    command = ["discover", str(photos), "--output", str(run), *NAMED, "--engine", "openvino", "--precision", "bf16"]
+    assert main(command) == 0
+    whole = (run / "records.jsonl").read_text()
+    (run / "records.jsonl").write_text("".join(whole.splitlines(keepends=True)[:-1]))
+    assert main(command) == 0
+    assert main([*command[:2], "--output", str(tmp_path / "shard"), *command[4:], "--shard", "1/3"]) == 0
+    assert told == [(), ([(5, 6)],)] * 3
+    assert read_header(run)["grids_of_their_own"] == [[5, 6]]
+    found = [
+        [each["objects"] for each in map(json.loads, text.splitlines())]
+        for text in (whole, (run / "records.jsonl").read_text())
+    ]
+    assert found[0] == found[1]
 
 
 def test_why_auto_takes_torch_is_said_once_and_recorded(photos, tmp_path, monkeypatch, capsys):
