@@ -1,7 +1,7 @@
 """The patch similarity graph of one image, in memory that grows with N and not with its square.
 
 The similarity of patches i and j is ``A_ij = f_i . f_j - t``: raw dot products, kept signed, minus an
-offset. The N x N matrix is never kept. Degrees are counted strip by strip over its upper half, and a row sum over
+offset. The N x N matrix is never kept. Degrees are counted strip by strip over its lower half, and a row sum over
 a set S is one matrix-vector product, since ``sum_{i in S} A_ij = f_j . (sum_{i in S} f_i) - t |S|``.
 """
 
@@ -54,9 +54,9 @@ class SimilarityGraph:
         count = len(self.vectors)
         degrees = self.vectors.new_zeros(count, dtype=torch.int64)
         for start, stop in strips(count):
-            similar = (self.vectors[start:stop] @ self.vectors[start:].T).gt_(self.threshold).fill_diagonal_(0)
-            degrees[start:stop] += similar.sum(dim=1).long()
-            degrees[stop:] += similar[:, stop - start :].sum(dim=0).long()
+            similar = (self.vectors[start:] @ self.vectors[start:stop].T).gt_(self.threshold).fill_diagonal_(0)
+            degrees[start:] += similar.sum(dim=1).long()
+            degrees[start:stop] += similar[stop - start :].sum(dim=0).long()
         return degrees
 
     def row(self, index: int) -> torch.Tensor:
@@ -69,9 +69,9 @@ class SimilarityGraph:
 
 
 def strips(count: int) -> Iterator[tuple[int, int]]:
-    """Yield the rows ``(start, stop)`` of each strip of a symmetric matrix of ``count`` rows.
+    """Yield where each strip of a symmetric matrix of ``count`` rows lies, ``(start, stop)``: its rows or its columns.
 
-    A strip spans the columns from ``start`` on, so each pair is met once and half of the products are saved.
+    A strip spans the other side from ``start`` on, so each pair is met once and half of the products are saved.
     """
     least, most = _STRIP_ROWS
     rows = min(max(least, count // _STRIPS), most)
