@@ -1,0 +1,80 @@
+"""What PyTorch's compiler would gain: forwards of one grid, eager and compiled, in alternation.
+
+On CUDA the compiler also records CUDA graphs (``reduce-overhead``). Each further grid is compiled anew, which the
+second grid shows. The product does not offer it; this is how to find out whether it should on a device.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from common import write
+
+from lostreg import Discoverer
+from lostreg.bench.clock import alternate, ratios
+from lostreg.bench.machine import synchronise
+from lostreg.catalogue import OFFLINE_MODEL
+from lostreg.engines.torch_engine import autocast, native_precisions
+
+INPUTS_HW = ((378, 504), (336, 504))
+"""Of the two commonest grids of VOC2007 at patch 14."""
+
+
+def compiled_forward(view: Any) -> Callable[[torch.Tensor], dict[str, torch.Tensor]]:
+    """Return the forward of a tapped view, compiled for each shape of input that it meets."""
+    mode = "reduce-overhead" if next(view.parameters()).is_cuda else "default"
+    forward = torch.compile(view.forward_features, dynamic=False, mode=mode)
+    # the next run of a CUDA graph overwrites the outputs of the last
+    return lambda inputs: {part: values.clone() for part, values in forward(inputs).items()}
+
+
+def measure(view: Any, device: torch.device, precision: Any, batch: int, rounds: int) -> dict[str, Any]:
+    """Return the seconds of compiling, the largest relative error of a part and the ratio of times."""
+    first, second = (torch.randn(batch, 3, *hw).to(device) for hw in INPUTS_HW)
+    forward, seconds = compiled_forward(view), []
+    with torch.inference_mode(), autocast(device, precision):
+        for inputs in (first, second):
+            started = time.perf_counter()
+            found = forward(inputs)
+            synchronise(device)
+            seconds.append(round(time.perf_counter() - started, 1))
+        expected = view.forward_features(second)
+        error = max(float((found[part] - values).norm() / values.norm()) for part, values in expected.items())
+        tasks: dict[str, Callable[[], object]] = {
+            "eager": lambda: (view.forward_features(first), synchronise(device)),
+            "compiled": lambda: (forward(first), synchronise(device)),
+        }
+        timings = alternate(tasks, rounds)
+    return {
+        "seconds_to_compile_first_and_second_grid": seconds,
+        "largest_relative_error": error,
+        **{name: timing.to_json(per=batch) for name, timing in timings.items()},
+        "times_faster": ratios(timings["eager"], timings["compiled"]),
+    }
+
+
+def main() -> None:
+    """Measure every precision that the device computes in and write ``results/compiled-DEVICE.json``."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=15)
+    args = parser.parse_args()
+    torch.manual_seed(0)
+    discoverer = Discoverer(OFFLINE_MODEL, device=args.device, engine="torch")
+    vit, device = discoverer.backbone, discoverer.backbone.device
+    view = vit.view(vit.depth - 1, discoverer.needs(discoverer.settings))
+    with tempfile.TemporaryDirectory() as cache:  # an old one would hide what compiling takes
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
+        found = {each: measure(view, device, each, args.batch, args.rounds) for each in native_precisions(device)}
+    write(f"compiled-{device.type}", {"model": OFFLINE_MODEL, "batch": args.batch, **found})
+
+
+if __name__ == "__main__":
+    main()
