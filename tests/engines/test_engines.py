@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import timm
 import torch
+from support import small_disk
 
 from lostreg.backbone import Backbone
 from lostreg.catalogue import ModelEntry
@@ -244,6 +245,25 @@ def test_a_converted_model_is_kept_and_known_by_its_weights(openvino_engine, cap
             path.unlink()
     assert torch.equal(keys(model()), first)
     assert "converting" in capfd.readouterr().err
+
+
+def test_a_cache_that_cannot_be_written_costs_time_and_no_run(openvino_engine, monkeypatch, tmp_path, capfd):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("LOSTREG_CACHE", str(tmp_path / "file"))
+    extract = features(openvino_engine(), (3, 4), model(), parts={"k"})
+    assert extract()[0].tokens["k"].isfinite().all()
+    assert "the converted model cannot be kept in" in capfd.readouterr().err
+
+
+def test_a_disk_that_fills_up_while_a_model_is_kept_costs_time_and_no_run(
+    openvino_engine, monkeypatch, tmp_path, capfd
+):
+    with small_disk(tmp_path / "disk", 1000) as disk:
+        monkeypatch.setenv("LOSTREG_CACHE", str(disk))
+        found = [features(openvino_engine(), (3, 4), model(), parts={"k"})()[0].tokens["k"] for _ in range(2)]
+        assert torch.equal(*found)
+        said = capfd.readouterr().err
+        assert said.count("converting") == said.count("cannot be kept") == 2
 
 
 def test_the_converted_model_used_longest_ago_makes_room(openvino_engine, tmp_path, monkeypatch):
