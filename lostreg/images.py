@@ -135,6 +135,8 @@ def read_photograph(source: str | Path | bytes, *, upright: bool = True, max_pix
 def read_size(path: Path, *, upright: bool = True) -> tuple[int, int] | None:
     """Return width and height as :func:`read_photograph` would, from a file's header; ``None`` where it has none."""
     try:
+        if not path.is_file():  # a pipe would keep the reader waiting
+            return None
         with _OWN_LIMIT, path.open("rb") as stream, Image.open(stream, formats=FORMATS) as image:
             width, height = image.size
             turned = image.getexif().get(_ORIENTATION_TAG, 1) in _SIDES_SWAPPED

@@ -163,13 +163,9 @@ class Collector:
 
 
 def _check(args: argparse.Namespace) -> None:
-    from lostreg.sources import parse_shard
-
     for option, value in (("--batch-size", args.batch_size), ("--workers", args.workers), ("--every", args.every)):
         if value is not None and value < 1:
             raise UsageError(f"{option} must be at least 1, but it is {value}.")
-    if args.shard is not None:
-        parse_shard(args.shard)
     if bool(args.sources) == bool(args.dataset):
         raise UsageError("Name either the pictures (SOURCE...) or a dataset (--dataset NAME --root DIR).")
     if args.output is None:
@@ -187,8 +183,10 @@ def _dataset(args: argparse.Namespace) -> Listing:
 
 
 def _listing(args: argparse.Namespace) -> Listing:
-    from lostreg.sources import list_sources
+    from lostreg.sources import list_sources, parse_shard
 
+    if args.shard is not None:
+        parse_shard(args.shard)  # nonsense, before the weights are fetched
     listing = _dataset(args) if args.dataset else list_sources(args.sources, sys.stdin, every=args.every)
     args.listed = listing.total
     return listing
