@@ -17,13 +17,12 @@ from common import write
 
 from lostreg import Discoverer
 from lostreg.bench.clock import alternate, ratios
+from lostreg.bench.machine import products
 from lostreg.bench.stages import TEST_PICTURE_WH, count_gflop
 from lostreg.catalogue import OFFLINE_MODEL
 from lostreg.discover import as_photograph
 from lostreg.engines.openvino_model import converted
 from lostreg.pos_embed import RememberedPositions
-
-SIDE = 2048
 
 
 def by_kind(request: openvino.InferRequest) -> dict[str, float]:
@@ -56,11 +55,11 @@ def main() -> None:
         settings = {"INFERENCE_PRECISION_HINT": {"fp32": "f32"}.get(args.precision, args.precision), "PERF_COUNT": True}
         settings |= {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1}
         requests[name] = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
-    matrix = torch.randn(SIDE, SIDE).to({"fp32": torch.float32, "bf16": torch.bfloat16}[args.precision])
     tasks = {name: lambda request=request: request.infer(inputs) for name, request in requests.items()}
-    tasks["product"] = lambda: matrix @ matrix
+    multiplied = products(torch.device("cpu"), args.precision, count=1)
+    tasks["product"] = multiplied.run
     timings = alternate(tasks, args.rounds, time.process_time)
-    peak = 2 * SIDE**3 / timings["product"].median / 1e9
+    peak = multiplied.gflop / timings["product"].median
     write(
         f"layers-{args.precision}",
         {

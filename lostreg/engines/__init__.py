@@ -32,7 +32,7 @@ def lanes_for_many(name: str) -> int:
 
 
 def gains_by_own_grids(engine: Engine) -> bool:
-    """Tell whether an engine runs a grid quicker that it knows beforehand: OpenVINO in bf16, but not in fp32."""
+    """Tell whether an engine runs a grid quicker that it knows beforehand: OpenVINO in bf16, hardly in fp32."""
     return engine.name == "openvino" and engine.precision == "bf16"
 
 
