@@ -150,7 +150,11 @@ def _decoded(flow: _Flow, items: Iterable[ImageItem]) -> Iterator[_Prepared]:
 
 def _decode(flow: _Flow, item: ImageItem) -> _Prepared:
     started = time.perf_counter()
-    photograph = item.read(upright=flow.plan.upright, max_pixels=flow.plan.max_pixels)
+    photograph = item.read(
+        upright=flow.plan.upright,
+        max_pixels=flow.plan.max_pixels,
+        needed_side=flow.discoverer.input_settings.max_side,
+    )
     tensor, frame = flow.discoverer.prepare(photograph)
     return _Prepared(item, photograph, tensor, frame, {"decode": _ms_since(started)})
 

@@ -29,7 +29,7 @@ from lostreg.errors import ImageError, UsageError
 from lostreg.features import Features
 from lostreg.geometry import Frame
 from lostreg.heads import Head, read_head, shipped_head
-from lostreg.images import MAX_PIXELS, Photograph, read_photograph
+from lostreg.images import Photograph, read_photograph
 from lostreg.looks import LOOKS, extract_looks
 from lostreg.methods import get_method
 from lostreg.methods.fitted import NAME as FITTED
@@ -207,12 +207,12 @@ class Discoverer:
         Raises:
             ImageError: the picture cannot be read.
         """
-        tensor, frame = self.prepare(as_photograph(image))
+        tensor, frame = self.prepare(as_photograph(image, needed_side=self.input_settings.max_side))
         return self.extract_batch(tensor[None], [frame], parts)[0]
 
     def prepare(self, photograph: Photograph) -> tuple[torch.Tensor, Frame]:
         """Turn a decoded photograph into the ViT's input ``(3, H, W)`` and its frame; see ``preprocess``."""
-        return prepare(photograph.rgb, self.backbone.spec, self.input_settings)
+        return prepare(photograph, self.backbone.spec, self.input_settings)
 
     def extract_batch(
         self, inputs: torch.Tensor, frames: list[Frame], parts: frozenset[Part] | set[Part] | None = None
@@ -363,8 +363,12 @@ def on_photograph(found: list[ScoredProposal], frame: Frame, settings: MethodSet
     )
 
 
-def as_photograph(image: ImageLike, *, max_pixels: int = MAX_PIXELS) -> Photograph:
+def as_photograph(image: ImageLike, *, needed_side: int | None = None) -> Photograph:
     """Read whatever stands for a picture.
+
+    Args:
+        image: see :meth:`Discoverer.extract`.
+        needed_side: the longer side that it will be scaled down to, see :func:`~lostreg.images.read_photograph`.
 
     Raises:
         ImageError: the picture cannot be read, or an array is not ``(height, width, 3)`` ``uint8``.
@@ -372,7 +376,7 @@ def as_photograph(image: ImageLike, *, max_pixels: int = MAX_PIXELS) -> Photogra
     if isinstance(image, Photograph):
         return image
     if isinstance(image, str | Path | bytes):
-        return read_photograph(image, max_pixels=max_pixels)
+        return read_photograph(image, needed_side=needed_side)
     if not isinstance(image, np.ndarray):
         return Photograph(np.asarray(image.convert("RGB")))
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:

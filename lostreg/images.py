@@ -6,7 +6,9 @@ gigabytes. What comes out is always ``uint8`` RGB:
 * EXIF orientation is applied (``upright=False`` keeps the stored frame, in which VOC and COCO annotate);
 * 16-bit grey is divided by 257, not clipped; floating-point pictures are stretched from minimum to maximum;
 * transparency is laid over white; palettes, CMYK, YCbCr and Lab are converted; of an animation the first
-  frame counts.
+  frame counts;
+* a JPEG that is many times larger than what the ViT will see of it is decoded at 1/2, 1/4 or 1/8 of its size
+  (:func:`jpeg_fraction`), which its decoder does several times faster; coordinates stay those of the file.
 """
 
 from __future__ import annotations
@@ -53,6 +55,10 @@ _BACK_TO_STORED = {
     8: Image.Transpose.ROTATE_270,
 }
 _SIDES_SWAPPED = range(5, 9)
+_JPEG_FRACTIONS = (8, 4, 2)
+_SPARE = 2
+"""A JPEG decoded at a fraction keeps at least so many pixels for each that is needed, along the longer side: the
+bicubic resize that follows then smooths away how it was made."""
 _RGB = NDArray[np.uint8]
 
 
@@ -92,37 +98,43 @@ class Photograph:
         rgb: ``(height, width, 3)`` ``uint8``.
         orientation: the EXIF orientation found, 1 to 8; it is already applied if ``upright``.
         upright: whether ``rgb`` is in the displayed frame; else it is in the stored one.
+        full_wh: width and height of the file's picture in that frame, where ``rgb`` holds a fraction of its pixels.
     """
 
     rgb: _RGB
     orientation: int = 1
     upright: bool = True
+    full_wh: tuple[int, int] | None = None
 
     @property
     def wh(self) -> tuple[int, int]:
-        """Width and height in pixels."""
-        return self.rgb.shape[1], self.rgb.shape[0]
+        """Width and height of the picture, in whose pixels boxes are given."""
+        return self.full_wh or (self.rgb.shape[1], self.rgb.shape[0])
 
 
-def read_photograph(source: str | Path | bytes, *, upright: bool = True, max_pixels: int = MAX_PIXELS) -> Photograph:
+def read_photograph(
+    source: str | Path | bytes, *, upright: bool = True, max_pixels: int = MAX_PIXELS, needed_side: int | None = None
+) -> Photograph:
     """Read a picture from a file or from bytes.
 
     Args:
         source: a path, or the encoded file's bytes.
         upright: apply the EXIF orientation.
         max_pixels: refuse more pixels than this, from the header alone.
+        needed_side: the longer side that the picture will be scaled down to, which lets a much larger JPEG be
+            decoded at a fraction; ``None`` decodes all pixels.
 
     Raises:
         ImageError: with one of the reason words of :data:`lostreg.errors.ImageReason`.
     """
     if isinstance(source, bytes):
-        return _read_stream(io.BytesIO(source), "the picture", upright, max_pixels)
+        return _read_stream(io.BytesIO(source), "the picture", upright, max_pixels, needed_side)
     path = Path(source)
     try:
         if path.exists() and not path.is_file():
             raise ImageError("unreadable", f"Expected an image file, but {path} is not a regular file.")
         with path.open("rb") as stream:
-            return _read_stream(stream, str(path), upright, max_pixels)
+            return _read_stream(stream, str(path), upright, max_pixels, needed_side)
     except FileNotFoundError:
         raise ImageError("missing", f"No file at {path}.") from None
     except ImageError:
@@ -146,16 +158,31 @@ def read_size(path: Path, *, upright: bool = True) -> tuple[int, int] | None:
     return (height, width) if turned and upright != displayed else (width, height)
 
 
-def _read_stream(stream: BinaryIO, name: str, upright: bool, max_pixels: int) -> Photograph:
+def jpeg_fraction(wh: tuple[int, int], needed_side: int | None) -> int:
+    """Return by how much a JPEG's decoder may divide a picture's sides: 1, 2, 4 or 8.
+
+    The most that leaves the longer side twice as long as it needs to be.
+
+    Example:
+        >>> jpeg_fraction((4032, 3024), 640), jpeg_fraction((2000, 1500), 640)
+        (2, 1)
+    """
+    spare = 1 if needed_side is None else max(wh) // (_SPARE * needed_side)
+    return next((fraction for fraction in _JPEG_FRACTIONS if fraction <= spare), 1)
+
+
+def _read_stream(stream: BinaryIO, name: str, upright: bool, max_pixels: int, needed_side: int | None) -> Photograph:
     if not stream.read(1):
         raise ImageError("empty", f"{name} is empty (0 bytes).")
     stream.seek(0)
     with _OWN_LIMIT:
-        return _judge_and_decode(_open_header(stream, name), name, upright, max_pixels)
+        return _judge_and_decode(_open_header(stream, name), name, upright, max_pixels, needed_side)
 
 
-def _judge_and_decode(image: Image.Image, name: str, upright: bool, max_pixels: int) -> Photograph:
-    width, height = image.size
+def _judge_and_decode(
+    image: Image.Image, name: str, upright: bool, max_pixels: int, needed_side: int | None
+) -> Photograph:
+    width, height = full = image.size
     if width * height > max_pixels:
         raise ImageError(
             "too-large",
@@ -165,11 +192,17 @@ def _judge_and_decode(image: Image.Image, name: str, upright: bool, max_pixels: 
     try:
         orientation = image.getexif().get(_ORIENTATION_TAG, 1)
         image.seek(0)
+        fraction = jpeg_fraction(full, needed_side)
+        if fraction > 1:  # what is no JPEG takes no notice
+            image.draft(None, (max(1, width // fraction), max(1, height // fraction)))
+        full_wh = None if image.size == full else full
         image.load()
         rgb = _to_rgb(ImageOps.exif_transpose(image) if upright else _as_stored(image, orientation))
     except _DECODER_ERRORS as error:
         raise ImageError("damaged", f"{name} is damaged or cut short: {_short(error)}.") from error
-    return Photograph(rgb, orientation if orientation in range(1, 9) else 1, upright)
+    if full_wh is not None and upright and orientation in _SIDES_SWAPPED:
+        full_wh = height, width
+    return Photograph(rgb, orientation if orientation in range(1, 9) else 1, upright, full_wh)
 
 
 def _open_header(stream: BinaryIO, name: str) -> Image.Image:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lostreg.discover import Discoverer, Discovery
+from lostreg.images import Photograph
 from lostreg.registers.inspection import (
     REFERENCE_LAYER,
     InspectedPicture,
@@ -72,7 +73,7 @@ class Inspected:
 
     def lost(self, index: int) -> Discovery:
         """Run LOST on one picture, with the feature and offset of the model's preset."""
-        return self.discoverer(self.items[index].read(), method="lost", objects=1)
+        return self.discoverer(read_for(self.discoverer, self.items[index]), method="lost", objects=1)
 
     def verdict(self) -> str:
         """Say in a sentence whether there are outliers."""
@@ -98,6 +99,15 @@ class Inspected:
                 for item, each, mask in zip(self.items, self.pictures, self.outliers(), strict=True)
             ],
         }
+
+
+def read_for(discoverer: Discoverer, item: ImageItem) -> Photograph:
+    """Decode what a model will see of a picture.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    return item.read(needed_side=discoverer.input_settings.max_side)
 
 
 def look_at(
@@ -126,7 +136,7 @@ def look_at(
     """
     pictures = []
     for item in items:
-        inputs, frame = discoverer.prepare(item.read())
+        inputs, frame = discoverer.prepare(read_for(discoverer, item))
         pictures += inspect_pictures(discoverer.backbone, inputs[None], [frame])
         advance()
     summary = summarise(pictures, reference_layer, absolute)
@@ -138,6 +148,6 @@ def look_at(
 
 
 def _sample(discoverer: Discoverer, item: ImageItem) -> Sample:
-    inputs, frame = discoverer.prepare(item.read())
+    inputs, frame = discoverer.prepare(read_for(discoverer, item))
     features = discoverer.backbone.extract(inputs[None], [frame], frozenset({"x"}))[0]
     return Sample(features.projection("x").cpu(), inputs, frame.grid_hw)

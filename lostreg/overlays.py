@@ -1,4 +1,4 @@
-"""Pictures for people in the run folder: the photograph with what was found drawn on it."""
+"""Pictures for people: what was found, drawn on the photograph, or on a smaller copy of it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
+import numpy as np
 from PIL import Image
 
-from lostreg.draw import overlay
+from lostreg.draw import RGB, overlay
 from lostreg.errors import RunError
 from lostreg.files import written_whole
 from lostreg.runfolder import OVERLAYS
@@ -22,13 +24,31 @@ _JPEG_QUALITY = 90
 _LONGEST_NAME = 200
 
 
+def drawn_on(rgb: RGB, discovery: Discovery) -> RGB:
+    """Draw a discovery on its picture, or on a copy of it of any size, ``(h, w, 3)`` ``uint8``."""
+    height, width = rgb.shape[:2]
+    factor = np.array([width / discovery.frame.image_wh[0], height / discovery.frame.image_wh[1]])
+    masks = [
+        cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST_EXACT).astype(np.bool_)
+        for mask in discovery.masks
+    ]
+    seeds = [None if seed is None else (seed[0] * factor[0], seed[1] * factor[1]) for seed in discovery.seeds_xy]
+    return overlay(
+        rgb,
+        discovery.boxes_xyxy * np.tile(factor, 2),
+        np.array(masks, dtype=np.bool_).reshape(-1, height, width),
+        discovery.scores,
+        seeds,
+    )
+
+
 def write_overlay(run: Path, record: Record, discovery: Discovery, photograph: Photograph) -> Path:
-    """Draw a discovery and write it below ``RUN/overlays``.
+    """Draw a discovery and write it below ``RUN/overlays``, of the size in which the picture was decoded.
 
     Raises:
         RunError: the folder cannot be written.
     """
-    drawn = overlay(photograph.rgb, discovery.boxes_xyxy, discovery.masks, discovery.scores, discovery.seeds_xy)
+    drawn = drawn_on(photograph.rgb, discovery)
     target = overlay_path(run, record.key)
     try:
         with written_whole(target) as temporary:

@@ -3,7 +3,8 @@
 The rule, in order:
 
 1. native size, unless the longer side exceeds ``max_side``: then scaled down to it, antialiased bicubic
-   (Pillow's ``BICUBIC``), the aspect kept to the nearest pixel;
+   (Pillow's ``BICUBIC``), the aspect kept to the nearest pixel (of a JPEG of four times ``max_side`` and more, the
+   decoder halves the sides first, see :func:`lostreg.images.jpeg_fraction`);
 2. values to ``[0, 1]``, then the model's own mean and standard deviation;
 3. up to the next multiple of the patch size, right and bottom: with zeros *after* normalisation, which is
    the mean colour (``none``: what LOST does), by reflection (``reflect``), or not padded at all but
@@ -22,6 +23,7 @@ from PIL import Image
 
 from lostreg.errors import UsageError
 from lostreg.geometry import Frame
+from lostreg.images import Photograph
 from lostreg.settings import InputSettings
 
 
@@ -34,11 +36,11 @@ class InputSpec:
     std: tuple[float, float, float]
 
 
-def prepare(rgb: NDArray[np.uint8], spec: InputSpec, settings: InputSettings) -> tuple[torch.Tensor, Frame]:
+def prepare(photograph: Photograph, spec: InputSpec, settings: InputSettings) -> tuple[torch.Tensor, Frame]:
     """Resize, normalise and pad one photograph.
 
     Args:
-        rgb: ``(height, width, 3)`` ``uint8``.
+        photograph: decoded.
         spec: the model's patch size and normalisation.
         settings: the longest side the ViT may see, and how a multiple of the patch size is reached.
 
@@ -48,9 +50,9 @@ def prepare(rgb: NDArray[np.uint8], spec: InputSpec, settings: InputSettings) ->
     Raises:
         UsageError: ``max_side`` is smaller than one patch.
     """
-    height, width = rgb.shape[:2]
-    frame = frame_of((width, height), spec, settings)
-    if frame.content_wh != (width, height):
+    rgb = photograph.rgb
+    frame = frame_of(photograph.wh, spec, settings)
+    if frame.content_wh != (rgb.shape[1], rgb.shape[0]):
         rgb = np.asarray(Image.fromarray(rgb).resize(frame.content_wh, Image.Resampling.BICUBIC))
     return _normalise_and_pad(rgb, spec, frame, reflect=settings.pad == "reflect"), frame
 

@@ -45,8 +45,8 @@ class ImageItem:
     path: str
     content: Path | bytes | Photograph | ImageError
 
-    def read(self, *, upright: bool = True, max_pixels: int = MAX_PIXELS) -> Photograph:
-        """Decode the picture.
+    def read(self, *, upright: bool = True, max_pixels: int = MAX_PIXELS, needed_side: int | None = None) -> Photograph:
+        """Decode the picture; see :func:`~lostreg.images.read_photograph`.
 
         Raises:
             ImageError: it cannot be read.
@@ -55,7 +55,7 @@ class ImageItem:
             raise self.content
         if isinstance(self.content, Photograph):
             return self.content
-        return read_photograph(self.content, upright=upright, max_pixels=max_pixels)
+        return read_photograph(self.content, upright=upright, max_pixels=max_pixels, needed_side=needed_side)
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,17 @@ def test_a_large_photograph_is_scaled_and_its_box_comes_back(discoverer, example
     assert discovery.boxes_xyxy[0, 2] <= large.width
 
 
+def test_a_jpeg_decoded_at_a_fraction_has_nearly_the_features_of_all_its_pixels(discoverer, examples, tmp_path):
+    small = Image.open(examples[0]).convert("RGB")
+    large = small.resize((small.width * 6, small.height * 6), Image.Resampling.BICUBIC)
+    large.save(tmp_path / "a.jpg", quality=95)
+    assert read_photograph(tmp_path / "a.jpg", needed_side=640).rgb.shape[0] < large.height
+    part, whole = (discoverer.extract(each) for each in (tmp_path / "a.jpg", Image.open(tmp_path / "a.jpg")))
+    assert part.frame == whole.frame
+    cosines = torch.cosine_similarity(part.projection("v"), whole.projection("v"))
+    assert cosines.mean() > 0.999
+
+
 def test_tiny_photographs_have_an_answer(discoverer):
     for wh in ((1, 1), (3, 200), (15, 14)):
         photograph = np.full((wh[1], wh[0], 3), 128, dtype=np.uint8)
@@ -242,7 +253,7 @@ def test_a_head_of_another_vit_is_refused(tmp_path):
 def by_grid(discoverer, paths):
     groups = {}
     for path in paths:
-        tensor, frame = prepare(read_photograph(path).rgb, discoverer.backbone.spec, SMALL)
+        tensor, frame = prepare(read_photograph(path), discoverer.backbone.spec, SMALL)
         groups.setdefault(frame.grid_hw, []).append((path.name, tensor, frame))
     return groups
 
@@ -282,7 +293,7 @@ def test_batch_size_and_order_change_no_box(discoverer, dev100):
 )
 def test_real_photographs_equal_the_literal_procedure(discoverer, dev100, side, photographs):
     for path in dev100[photographs]:
-        tensor, frame = prepare(read_photograph(path).rgb, discoverer.backbone.spec, side)
+        tensor, frame = prepare(read_photograph(path), discoverer.backbone.spec, side)
         (features,) = discoverer.extract_batch(tensor[None], [frame], {"k", "v"})
         for name, offset in (("k", "none"), ("k", "mean"), ("v", "none")):
             settings = MethodSettings(feature=name, offset=Offset(offset))

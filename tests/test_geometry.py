@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lostreg.geometry import Frame, carry_boxes, carry_mask
+from lostreg.images import Photograph
 from lostreg.preprocess import InputSpec, prepare
 from lostreg.settings import InputSettings
 
@@ -67,7 +68,7 @@ def test_the_mask_of_a_mirrored_look_is_mirrored_back():
 @pytest.mark.parametrize("wh", [(1, 1), (14, 28), (15, 29), (640, 480), (2000, 30), (37, 1500)])
 def test_every_single_patch_box_lies_inside_and_together_they_cover(wh, pad):
     rgb = np.zeros((wh[1], wh[0], 3), dtype=np.uint8)
-    _, frame = prepare(rgb, SPEC, InputSettings(max_side=640, pad=pad))
+    _, frame = prepare(Photograph(rgb), SPEC, InputSettings(max_side=640, pad=pad))
     covered = np.zeros((wh[1], wh[0]))
     for row in range(frame.grid_hw[0]):
         for column in range(frame.grid_hw[1]):
@@ -105,7 +106,7 @@ def test_mask_of_a_scaled_photograph_has_its_size():
 def test_a_drawn_rectangle_is_found_within_a_patch_of_the_truth(pad):
     rgb = np.zeros((333, 500, 3), dtype=np.uint8)
     rgb[100:240, 120:300] = 255
-    tensor, frame = prepare(rgb, SPEC, InputSettings(pad=pad))
+    tensor, frame = prepare(Photograph(rgb), SPEC, InputSettings(pad=pad))
     patches = torch.nn.functional.avg_pool2d(tensor[None], 14)[0, 0].numpy()
     rows, columns = np.nonzero(patches > 0)
     box = frame.box_to_image((columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))

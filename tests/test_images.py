@@ -16,7 +16,7 @@ from PIL import Image
 from support import picture
 
 from lostreg.errors import ImageError
-from lostreg.images import MAX_PIXELS, read_photograph, read_size
+from lostreg.images import MAX_PIXELS, jpeg_fraction, read_photograph, read_size
 
 MODES = [("1", "png"), ("L", "png"), ("LA", "png"), ("P", "png"), ("PA", "tif"), ("RGB", "jpg"), ("RGBA", "png")]
 MODES += [("CMYK", "jpg"), ("YCbCr", "jpg"), ("RGB", "webp"), ("RGB", "bmp"), ("P", "gif"), ("LAB", "tif")]
@@ -152,6 +152,49 @@ def test_the_limit_can_be_moved(tmp_path):
     with pytest.raises(ImageError, match="raise the limit"):
         read_photograph(path, max_pixels=9_999)
     assert MAX_PIXELS > 8160 * 6144  # a 50 megapixel camera
+
+
+@pytest.mark.parametrize(
+    ("wh", "needed_side", "fraction"),
+    [
+        ((4000, 3000), None, 1),
+        ((2559, 1), 640, 1),
+        ((2560, 1920), 640, 2),
+        ((3000, 5119), 640, 2),
+        ((5120, 100), 640, 4),
+        ((10_240, 10_240), 640, 8),
+        ((65_535, 100), 1, 8),
+    ],
+)
+def test_a_fraction_leaves_the_longer_side_twice_what_is_needed(wh, needed_side, fraction):
+    assert jpeg_fraction(wh, needed_side) == fraction
+
+
+@pytest.mark.parametrize("upright", [True, False])
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_a_much_larger_jpeg_is_decoded_at_a_fraction_and_keeps_its_size(tmp_path, orientation, upright):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = picture(tmp_path / "a.jpg", (1003, 600), quality=95, exif=exif)
+    whole = read_photograph(path, upright=upright)
+    part = read_photograph(path, upright=upright, needed_side=125)
+    assert (part.wh, part.orientation) == (whole.wh, orientation)
+    assert sorted(part.rgb.shape) == [3, 150, 251]  # a quarter, rounded up
+    averages = Image.fromarray(whole.rgb).resize((part.rgb.shape[1], part.rgb.shape[0]), Image.Resampling.BOX)
+    assert np.abs(part.rgb.astype(int) - np.asarray(averages)).mean() < 3
+
+
+@pytest.mark.parametrize(("name", "wh"), [("a.png", (1000, 600)), ("a.jpg", (499, 300)), ("thin.jpg", (1000, 1))])
+def test_all_pixels_of_other_pictures_are_decoded(tmp_path, name, wh):
+    photograph = read_photograph(picture(tmp_path / name, wh), needed_side=125)
+    assert (photograph.rgb.shape[1], photograph.rgb.shape[0]) == photograph.wh == wh
+
+
+def test_a_cut_jpeg_is_refused_at_a_fraction_too(tmp_path):
+    path = picture(tmp_path / "a.jpg", (1000, 600))
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(ImageError, match="damaged or cut short"):
+        read_photograph(path, needed_side=60)
 
 
 @pytest.mark.parametrize("pillows", [5_000, 9_000])  # below half of the picture, where Pillow refuses; else it warns

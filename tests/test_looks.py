@@ -9,6 +9,7 @@ from PIL import Image
 
 from lostreg.features import Features
 from lostreg.geometry import carry_boxes
+from lostreg.images import Photograph
 from lostreg.looks import LOOKS, Look, extract_looks, look_again
 from lostreg.preprocess import InputSpec, prepare
 from lostreg.settings import InputSettings
@@ -29,7 +30,7 @@ def brightness(inputs, frames):
 
 
 def test_one_look_is_the_photograph_alone():
-    tensor, frame = prepare(smooth_rgb(50, 33), SPEC, InputSettings())
+    tensor, frame = prepare(Photograph(smooth_rgb(50, 33)), SPEC, InputSettings())
     (features,) = extract_looks(brightness, tensor[None], [frame], LOOKS[:1], SPEC, "none")
     assert features.looks == ()
     assert torch.equal(features.tokens["x"], brightness(tensor[None], [frame])[0].tokens["x"])
@@ -39,8 +40,8 @@ def test_one_look_is_the_photograph_alone():
 @pytest.mark.parametrize("wh", [(1, 1), (14, 28), (75, 50)])
 def test_a_mirrored_look_shows_the_mirrored_photograph(wh, pad):
     rgb, settings = smooth_rgb(*wh), InputSettings(pad=pad)
-    tensor, frame = look_again(*prepare(rgb, SPEC, settings), Look(mirrored=True), SPEC, pad)
-    expected, plain = prepare(np.ascontiguousarray(rgb[:, ::-1]), SPEC, settings)
+    tensor, frame = look_again(*prepare(Photograph(rgb), SPEC, settings), Look(mirrored=True), SPEC, pad)
+    expected, plain = prepare(Photograph(np.ascontiguousarray(rgb[:, ::-1])), SPEC, settings)
     assert (frame.content_wh, frame.grid_hw, frame.mirrored) == (plain.content_wh, plain.grid_hw, True)
     # a resized picture is flipped after its resampling, which rounds
     torch.testing.assert_close(tensor, expected, rtol=0, atol=0.03 if pad == "resize" else 0)
@@ -50,7 +51,7 @@ def test_a_mirrored_look_shows_the_mirrored_photograph(wh, pad):
 @pytest.mark.parametrize("look", [each for each in LOOKS if each.scale != 1], ids=str)
 def test_a_scaled_look_shows_what_pillow_scales(look, pad):
     rgb = smooth_rgb(100, 70)
-    tensor, frame = look_again(*prepare(rgb, SPEC, InputSettings(pad="none")), look, SPEC, pad)
+    tensor, frame = look_again(*prepare(Photograph(rgb), SPEC, InputSettings(pad="none")), look, SPEC, pad)
     wide, high = frame.content_wh
     if pad == "resize":
         assert (wide % 14, high % 14) == (0, 0)
@@ -58,7 +59,7 @@ def test_a_scaled_look_shows_what_pillow_scales(look, pad):
     else:
         assert (wide, high) == (round(100 * look.scale), round(70 * look.scale))
     scaled = np.asarray(Image.fromarray(rgb).resize((wide, high), Image.Resampling.BICUBIC))
-    expected, plain = prepare(scaled, SPEC, InputSettings(pad=pad))
+    expected, plain = prepare(Photograph(scaled), SPEC, InputSettings(pad=pad))
     assert frame.grid_hw == plain.grid_hw
     assert frame.image_wh == (100, 70)
     torch.testing.assert_close(tensor, expected, rtol=0, atol=0.03)  # Pillow rounds to 8 bits
@@ -68,7 +69,7 @@ def test_a_scaled_look_shows_what_pillow_scales(look, pad):
 def test_a_rectangle_is_found_where_it_was_drawn(look):
     rgb = np.zeros((333, 500, 3), dtype=np.uint8)
     rgb[100:240, 120:300] = 255
-    tensor, frame = prepare(rgb, SPEC, InputSettings())
+    tensor, frame = prepare(Photograph(rgb), SPEC, InputSettings())
     seen, other = look_again(tensor, frame, look, SPEC, "none")
     rows, columns = other.grid_hw
     bright = brightness(seen[None], [other])[0].tokens["x"].mean(dim=1).reshape(rows, columns) > 0
@@ -81,7 +82,9 @@ def test_a_rectangle_is_found_where_it_was_drawn(look):
 def test_pictures_of_a_batch_keep_their_looks_and_equal_sizes_share_a_forward():
     # of one grid, but scaled to two
     settings = InputSettings()
-    prepared = [prepare(smooth_rgb(width, 70) // (1 + i), SPEC, settings) for i, width in enumerate((98, 85, 98))]
+    prepared = [
+        prepare(Photograph(smooth_rgb(width, 70) // (1 + i)), SPEC, settings) for i, width in enumerate((98, 85, 98))
+    ]
     inputs, frames = torch.stack([tensor for tensor, _ in prepared]), [frame for _, frame in prepared]
     sizes = []
 

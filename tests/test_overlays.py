@@ -1,8 +1,31 @@
-"""Overlay files: one per key, inside the run folder."""
+"""Overlays: drawn where the objects are on a copy of any size; one file per key, inside the run folder."""
 
 from __future__ import annotations
 
-from lostreg.overlays import overlay_path
+import numpy as np
+import pytest
+from support import frame_of
+
+from lostreg.discover import Discovery
+from lostreg.overlays import drawn_on, overlay_path
+from lostreg.settings import MethodSettings
+
+
+@pytest.mark.parametrize("size", [1, 0.5, 1.6])
+def test_a_discovery_is_drawn_where_it_is_on_a_copy_of_any_size(size):
+    frame = frame_of((20, 30))  # 420 x 280 pixels
+    masks = np.zeros((1, 280, 420), dtype=bool)
+    masks[0, 140:210, 210:280] = True
+    box = np.array([[210.0, 140.0, 280.0, 210.0]])
+    discovery = Discovery(box, masks, np.array([0.5]), [(245.0, 175.0)], {}, frame, MethodSettings())
+    rgb = np.full((round(280 * size), round(420 * size), 3), 90, dtype=np.uint8)
+    touched = np.argwhere((drawn_on(rgb, discovery) != rgb).any(axis=2))
+    (top, left), (bottom, right) = touched.min(axis=0), touched.max(axis=0) + 1
+    # lines are a few pixels wide, and the label stands above the box or inside
+    assert abs(left - 210 * size) <= 4
+    assert abs(right - 280 * size) <= 4
+    assert abs(bottom - 210 * size) <= 4
+    assert top > 140 * size - 30
 
 
 def test_keys_that_differ_have_overlays_that_differ(tmp_path):

@@ -9,6 +9,7 @@ from PIL import Image
 from torchvision.transforms import functional as tv
 
 from lostreg.errors import UsageError
+from lostreg.images import Photograph
 from lostreg.preprocess import InputSpec, prepare
 from lostreg.settings import InputSettings
 
@@ -22,7 +23,7 @@ def random_rgb(width, height):
 
 def test_normalisation_equals_torchvision_and_the_padding_is_zero():
     rgb = random_rgb(50, 33)
-    tensor, frame = prepare(rgb, SPEC, InputSettings())
+    tensor, frame = prepare(Photograph(rgb), SPEC, InputSettings())
     expected = tv.normalize(tv.to_tensor(Image.fromarray(rgb)), MEAN, STD)
     assert frame.grid_hw == (3, 4)
     assert tensor.shape == (3, 42, 56)
@@ -33,7 +34,7 @@ def test_normalisation_equals_torchvision_and_the_padding_is_zero():
 
 def test_reflection_repeats_the_edge():
     rgb = random_rgb(50, 33)
-    tensor, _ = prepare(rgb, SPEC, InputSettings(pad="reflect"))
+    tensor, _ = prepare(Photograph(rgb), SPEC, InputSettings(pad="reflect"))
     assert torch.equal(tensor[:, 33], tensor[:, 32])
     assert torch.equal(tensor[:, 33 + 8], tensor[:, 32 - 8])
 
@@ -51,20 +52,20 @@ SIZES = [
 
 @pytest.mark.parametrize(("wh", "max_side", "content_wh", "grid_hw"), SIZES)
 def test_sizes(wh, max_side, content_wh, grid_hw):
-    tensor, frame = prepare(np.zeros((wh[1], wh[0], 3), np.uint8), SPEC, InputSettings(max_side))
+    tensor, frame = prepare(Photograph(np.zeros((wh[1], wh[0], 3), np.uint8)), SPEC, InputSettings(max_side))
     assert (frame.image_wh, frame.content_wh, frame.grid_hw) == (wh, content_wh, grid_hw)
     assert tensor.shape == (3, grid_hw[0] * 14, grid_hw[1] * 14)
 
 
 def test_resize_stretches_to_the_nearest_multiple():
-    _, frame = prepare(random_rgb(50, 33), SPEC, InputSettings(pad="resize"))
+    _, frame = prepare(Photograph(random_rgb(50, 33)), SPEC, InputSettings(pad="resize"))
     assert frame.content_wh == (56, 28)
     assert frame.input_wh == (56, 28)
 
 
 def test_scaling_down_is_pillow_bicubic():
     rgb = random_rgb(300, 200)
-    tensor, _ = prepare(rgb, SPEC, InputSettings(max_side=150))
+    tensor, _ = prepare(Photograph(rgb), SPEC, InputSettings(max_side=150))
     small = Image.fromarray(rgb).resize((150, 100), Image.Resampling.BICUBIC)
     expected = tv.normalize(tv.to_tensor(small), MEAN, STD)
     torch.testing.assert_close(tensor[:, :100, :150], expected, rtol=0, atol=1e-6)
@@ -72,7 +73,7 @@ def test_scaling_down_is_pillow_bicubic():
 
 def test_a_side_below_one_patch_is_refused():
     with pytest.raises(UsageError, match="at least one patch"):
-        prepare(random_rgb(50, 33), SPEC, InputSettings(max_side=13))
+        prepare(Photograph(random_rgb(50, 33)), SPEC, InputSettings(max_side=13))
 
 
 @pytest.mark.parametrize("bad", [{"max_side": 0}, {"max_side": -5}, {"pad": "zeros"}])

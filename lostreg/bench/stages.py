@@ -27,7 +27,7 @@ from lostreg.discover import Discoverer, on_photograph
 from lostreg.engines import gains_by_own_grids, lanes_for_many
 from lostreg.errors import UsageError
 from lostreg.geometry import Frame
-from lostreg.images import read_photograph
+from lostreg.images import Photograph, read_photograph
 from lostreg.objects import find_objects
 from lostreg.records import record_of
 from lostreg.runfolder import RunFolder
@@ -126,7 +126,11 @@ def count_gflop(discoverer: Discoverer, inputs: torch.Tensor, frames: list[Frame
 
 
 def _grid_of(discoverer: Discoverer, picture: Path) -> tuple[int, int]:
-    return discoverer.prepare(read_photograph(picture))[1].grid_hw
+    return discoverer.prepare(_read(discoverer, picture))[1].grid_hw
+
+
+def _read(discoverer: Discoverer, picture: Path) -> Photograph:
+    return read_photograph(picture, needed_side=discoverer.input_settings.max_side)
 
 
 def _runners(discoverer: Discoverer, plan: BenchPlan, grid_hw: tuple[int, int]) -> dict[str, Discoverer]:
@@ -156,7 +160,7 @@ def _runners(discoverer: Discoverer, plan: BenchPlan, grid_hw: tuple[int, int]) 
 def _vit_rows(variants: dict[str, Discoverer], picture: Path, batch: int, rounds: int) -> list[dict[str, Any]]:
     """Time forwards and, in the same rounds, matrix products in the same precision."""
     some = next(iter(variants.values()))
-    tensor, frame = some.prepare(read_photograph(picture))
+    tensor, frame = some.prepare(_read(some, picture))
     inputs, frames = tensor.repeat(batch, 1, 1, 1), [frame] * batch
     gflop = count_gflop(some.with_engine("torch", "fp32"), inputs[:1], frames[:1])
     device = some.backbone.device
@@ -196,13 +200,13 @@ def _forwards(runner: Discoverer, inputs: torch.Tensor, frames: list[Frame]) -> 
 
 def _stages(discoverer: Discoverer, picture: Path, rounds: int) -> dict[str, Any]:
     """Time everything but the ViT on one picture, on one thread of the pipeline each."""
-    photograph = read_photograph(picture)
+    photograph = _read(discoverer, picture)
     tensor, frame = discoverer.prepare(photograph)
     (features,) = discoverer.extract_batch(tensor[None], [frame])
     found = find_objects(features, discoverer.settings)
     discovery = on_photograph(found, frame, discoverer.settings)
     tasks: dict[str, Callable[[], object]] = {
-        "decode": lambda: read_photograph(picture),
+        "decode": lambda: _read(discoverer, picture),
         "preprocess": lambda: discoverer.prepare(photograph),
         "graph": lambda: find_objects(features, discoverer.settings),
         "box": lambda: on_photograph(found, frame, discoverer.settings),

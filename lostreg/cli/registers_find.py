@@ -105,7 +105,9 @@ def readable(sources: list[str]) -> tuple[list[ImageItem], int]:
 
 
 def _load(discoverer: Discoverer, item: ImageItem) -> Load:
-    return lambda: discoverer.prepare(item.read())
+    from lostreg.laboratory import read_for
+
+    return lambda: discoverer.prepare(read_for(discoverer, item))
 
 
 def _as_list(found: Found, discoverer: Discoverer) -> NeuronList:

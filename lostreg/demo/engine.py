@@ -86,7 +86,7 @@ class Engine:
         if kept is not None:
             return kept, False
         started = time.perf_counter()
-        photograph = decode(content)
+        photograph = decode(content, self.models.get(model).input_settings.max_side)
         decode_ms = _ms_since(started)
         with self._forward_lock:  # one at a time: more would only share the same processor
             kept = self._look_up(key)

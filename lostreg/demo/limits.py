@@ -40,14 +40,18 @@ def read_bytes(path: Path) -> bytes:
         raise ImageError("missing", "The picture is no longer on the server; please choose it again.") from None
 
 
-def decode(content: bytes) -> Photograph:
+def decode(content: bytes, needed_side: int | None = None) -> Photograph:
     """Decode a picture, or refuse it from its header.
+
+    Args:
+        content: the encoded picture.
+        needed_side: the longer side that the ViT will see of it.
 
     Raises:
         ImageError: not a picture, damaged, or with more pixels than this page takes.
     """
     try:
-        return read_photograph(content, max_pixels=MAX_PICTURE_PIXELS)
+        return read_photograph(content, max_pixels=MAX_PICTURE_PIXELS, needed_side=needed_side)
     except ImageError as error:
         if error.reason != "too-large":
             raise

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +13,7 @@ from lostreg.demo.engine import Analysed, Engine
 from lostreg.demo.limits import read_bytes
 from lostreg.demo.uploads import Upload
 from lostreg.discover import Discovery
-from lostreg.draw import overlay
+from lostreg.overlays import drawn_on
 from lostreg.records import Record, record_of
 
 
@@ -67,22 +66,4 @@ def view_of(engine: Engine, content: bytes, name: str, model: str, **overrides: 
 
 def drawn(view: View) -> NDArray[np.uint8]:
     """Draw the objects on the picture as it is displayed."""
-    shown = scaled(view.discovery, view.analysed.rgb)
-    return overlay(view.analysed.rgb, shown.boxes_xyxy, shown.masks, shown.scores, shown.seeds_xy)
-
-
-def scaled(discovery: Discovery, rgb: NDArray[np.uint8]) -> Discovery:
-    """Return a discovery in the pixels of a scaled copy of its picture."""
-    width, height = rgb.shape[1], rgb.shape[0]
-    factor = np.array([width / discovery.frame.image_wh[0], height / discovery.frame.image_wh[1]])
-    masks = [
-        cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-        for mask in discovery.masks
-    ]
-    return replace(
-        discovery,
-        boxes_xyxy=discovery.boxes_xyxy * np.tile(factor, 2),
-        masks=np.array(masks, dtype=np.bool_).reshape(-1, height, width),
-        seeds_xy=[None if seed is None else (seed[0] * factor[0], seed[1] * factor[1]) for seed in discovery.seeds_xy],
-        frame=replace(discovery.frame, image_wh=(width, height)),
-    )
+    return drawn_on(view.analysed.rgb, view.discovery)

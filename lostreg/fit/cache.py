@@ -78,7 +78,7 @@ class Entry:
 
 def picture_key(photograph: Photograph) -> str:
     """Return the name of a picture by its pixels."""
-    digest = hashlib.sha256(repr(photograph.rgb.shape).encode())
+    digest = hashlib.sha256(repr((photograph.rgb.shape, photograph.wh)).encode())
     digest.update(photograph.rgb.tobytes())
     return digest.hexdigest()
 

@@ -17,7 +17,7 @@ from lostreg.discover import Discoverer
 from lostreg.errors import FeatureError, ImageError
 from lostreg.features import Features
 from lostreg.fit.cache import Entry, FeatureCache, Picture, picture_key
-from lostreg.images import MAX_PIXELS, Photograph
+from lostreg.images import Photograph
 from lostreg.methods import diffusion, head_consensus
 from lostreg.progress import Progress
 from lostreg.settings import MethodSettings, Part
@@ -107,7 +107,7 @@ def extract_all(
         upright: decode into the displayed frame; else into the stored one.
     """
     pictures: dict[str, Picture] = {}
-    for item, decoded in _decoded(items, upright):
+    for item, decoded in _decoded(items, upright, extractor.discoverer.input_settings.max_side):
         try:
             picture = extractor(decoded.result(), keep_rgb=True)
         except (ImageError, FeatureError) as error:
@@ -119,12 +119,14 @@ def extract_all(
     return list(pictures.values())
 
 
-def _decoded(items: Iterable[ImageItem], upright: bool) -> Iterator[tuple[ImageItem, Future[Photograph]]]:
+def _decoded(
+    items: Iterable[ImageItem], upright: bool, needed_side: int | None
+) -> Iterator[tuple[ImageItem, Future[Photograph]]]:
     """Yield pictures in order, decoded a few ahead by threads."""
     waiting: deque[tuple[ImageItem, Future[Photograph]]] = deque()
     with ThreadPoolExecutor(_DECODERS, "lostreg-decode") as pool:
         for item in items:
-            waiting.append((item, pool.submit(item.read, upright=upright, max_pixels=MAX_PIXELS)))
+            waiting.append((item, pool.submit(item.read, upright=upright, needed_side=needed_side)))
             if len(waiting) > _AHEAD:
                 yield waiting.popleft()
         while waiting:

@@ -87,7 +87,7 @@ def test_the_rate_rises_over_a_tenth_of_the_steps_and_then_falls_twentyfold():
 def test_the_teacher_answers_with_the_mean_over_views_and_remembers(tmp_path, items):
     backbone = small_backbone()
     parts = ("x", "v", "attention")
-    inputs, frame = prepare(items[0].read().rgb, backbone.spec, InputSettings())
+    inputs, frame = prepare(items[0].read(), backbone.spec, InputSettings())
     teacher = Teacher(backbone, "a" * 64, 3, parts, tmp_path)
     answer = teacher.targets(inputs, frame)
     (expected,) = extract_over_views(
@@ -111,7 +111,7 @@ def test_the_teacher_answers_with_the_mean_over_views_and_remembers(tmp_path, it
 
 def test_answers_on_disk_are_bounded_and_a_damaged_one_is_asked_again(tmp_path, items):
     backbone = small_backbone()
-    inputs, frame = prepare(items[0].read().rgb, backbone.spec, InputSettings())
+    inputs, frame = prepare(items[0].read(), backbone.spec, InputSettings())
     bounded = Teacher(backbone, "a" * 64, 2, ("x",), tmp_path, max_bytes=100)
     answer = bounded.targets(inputs, frame)
     assert list(tmp_path.iterdir()) == []
@@ -130,7 +130,7 @@ def test_a_step_moves_what_trains_and_nothing_else(tmp_path, items):
     teacher = Teacher(backbone, "a" * 64, 2, SETTINGS.targets, tmp_path)
     lessons = []
     for item in items[:2]:  # of two sizes
-        inputs, frame = prepare(item.read().rgb, backbone.spec, InputSettings())
+        inputs, frame = prepare(item.read(), backbone.spec, InputSettings())
         lessons.append(Lesson(inputs, teacher.targets(inputs, frame)))
     apart = [
         distance(student.answer(one.inputs[None]), {k: v[None].float() for k, v in one.targets.items()})

@@ -194,7 +194,8 @@ def _steps_per_epoch(plan: Distillation, usable: Sequence[ImageItem]) -> int:
 
 
 def _lesson(plan: Distillation, teacher: Teacher, item: ImageItem) -> Lesson:
-    inputs, frame = prepare(item.read().rgb, plan.backbone.spec, plan.inputs)
+    photograph = item.read(needed_side=plan.inputs.max_side)
+    inputs, frame = prepare(photograph, plan.backbone.spec, plan.inputs)
     return Lesson(inputs, teacher.targets(inputs, frame))
 
 
