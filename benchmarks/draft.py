@@ -1,7 +1,7 @@
-"""What decoding large JPEGs at a fraction would save, and what it would change: why lostreg does not do it.
+"""What decoding large JPEGs at a fraction saves, and what it changes.
 
-Photographs are scaled up eight times and stored as JPEG. Each is decoded in full and, by libjpeg's scaled decoding, at
-the smallest fraction that still has twice the pixels of the ViT's input along each side; then both are resized alike.
+Photographs are scaled up eight times and stored as JPEG. Each is decoded in full, and as lostreg does
+(:func:`lostreg.images.jpeg_fraction`); then both are resized alike.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from tqdm import tqdm
 from lostreg import Discoverer
 from lostreg.bench.clock import Timing, alternate
 from lostreg.catalogue import OFFLINE_MODEL
-from lostreg.images import Photograph
+from lostreg.images import read_photograph
 from lostreg.metrics.corloc import iou
+from lostreg.settings import DEFAULT_MAX_SIDE
 
 ENLARGED = 8
 
@@ -38,40 +39,33 @@ def enlarged(path: Path) -> bytes:
     return stream.getvalue()
 
 
-def decoded(content: bytes, longer_side: int | None) -> Photograph:
-    """Decode in full, or at the smallest fraction whose longer side is not below ``longer_side``."""
-    image = Image.open(io.BytesIO(content))
-    if longer_side is not None:
-        scale = longer_side / max(image.size)
-        image.draft("RGB", (round(image.width * scale), round(image.height * scale)))
-    return Photograph(np.asarray(image.convert("RGB")))
-
-
 def main() -> None:
     """Measure and write ``results/draft.json``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--split", default="dev100")
     parser.add_argument("--limit", type=int, default=50)
-    parser.add_argument("--max-side", type=int, default=500)
+    parser.add_argument("--max-side", type=int, default=DEFAULT_MAX_SIDE)
     args = parser.parse_args()
     discoverer = Discoverer(OFFLINE_MODEL, device="cpu", max_side=args.max_side)
-    sides = {"full": None, "fraction": 2 * args.max_side}
+    sides = {"full": None, "fraction": args.max_side}
     seconds: dict[str, list[float]] = {name: [] for name in sides}
-    cosines, overlaps, megapixels = [], [], []
+    cosines, overlaps, megapixels, fractions = [], [], [], []
     for path in tqdm(photographs(args.root, args.split)[: args.limit]):
         content = enlarged(path)
         tasks = {
-            name: partial(lambda c, s: discoverer.prepare(decoded(c, s)), content, side) for name, side in sides.items()
+            name: partial(lambda c, s: discoverer.prepare(read_photograph(c, needed_side=s)), content, side)
+            for name, side in sides.items()
         }
         for name, timing in alternate(tasks, 1, time.process_time).items():
             seconds[name] += timing.seconds
-        whole, part = (decoded(content, side) for side in sides.values())
+        whole, part = (read_photograph(content, needed_side=side) for side in sides.values())
         features = [discoverer.extract(each, discoverer.needs(discoverer.settings)) for each in (whole, part)]
         cosines.append(float(cosine_similarity(features[0].tokens["v"], features[1].tokens["v"]).mean()))
         first, second = (discoverer.discover(each).boxes_xyxy[:1] for each in features)
-        overlaps.append(float(iou(first, second * (np.array(whole.wh * 2) / np.array(part.wh * 2)))[0]))
+        overlaps.append(float(iou(first, second)[0]))
         megapixels.append(whole.rgb[..., 0].size / 1e6)
+        fractions.append(whole.rgb.shape[0] / part.rgb.shape[0])
     write(
         "draft",
         {
@@ -79,6 +73,7 @@ def main() -> None:
             "images": len(cosines),
             "max_side": args.max_side,
             "megapixels": round(float(np.median(megapixels)), 1),
+            "sides_divided_by": round(float(np.median(fractions)), 2),
             "decode_and_resize": {name: Timing(tuple(spent)).to_json() for name, spent in seconds.items()},
             "mean_cosine_of_values": round(float(np.mean(cosines)), 5),
             "least_cosine_of_values": round(min(cosines), 5),

@@ -1,6 +1,6 @@
 """Which grids of patches most of many pictures will be laid on, read off their headers.
 
-An engine may run a grid that it knows beforehand quicker (:class:`~lostreg.engines.openvino_engine.OpenVinoEngine`) but
+An engine may run a grid that it knows beforehand quicker (:func:`lostreg.engines.most_own_grids`) but
 then gives other last digits. So which grids those are hangs on the pictures that a run is given and on nothing else,
 not on what an earlier call has done or which shard this is.
 """
@@ -19,15 +19,11 @@ from lostreg.sources import ImageItem
 WORTH_A_MODEL = 200
 """Pictures of one grid from which on it pays to compile a model for it."""
 
-MOST_BYTES = 4 * 10**8
-"""All models for single grids together hold no more weights than this: four ViT-S, one ViT-B."""
-
-MOST_GRIDS = 4
 _SAMPLE = 1000
 
 
 def common_grids(
-    items: Sequence[ImageItem], spec: InputSpec, settings: InputSettings, *, upright: bool, vit_bytes: int
+    items: Sequence[ImageItem], spec: InputSpec, settings: InputSettings, *, upright: bool, most: int
 ) -> list[tuple[int, int]]:
     """Return the rows and columns of patches that are common enough among pictures, the most common first.
 
@@ -36,9 +32,8 @@ def common_grids(
         spec: of the model.
         settings: how pictures become inputs.
         upright: whether they are decoded into the displayed frame.
-        vit_bytes: of the model's weights.
+        most: grids at the most, see :func:`lostreg.engines.most_own_grids`.
     """
-    most = min(MOST_GRIDS, MOST_BYTES // max(vit_bytes, 1))
     if len(items) < WORTH_A_MODEL or most == 0:
         return []
     sample = [items[n * len(items) // _SAMPLE] for n in range(_SAMPLE)] if len(items) > _SAMPLE else items

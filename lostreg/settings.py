@@ -33,7 +33,7 @@ Quality = Literal["fast", "best"]
 QUALITIES: tuple[Quality, ...] = get_args(Quality)
 """The model's preset, and the fitted head that ships for it."""
 
-EngineName = Literal["auto", "torch", "openvino"]
+EngineName = Literal["auto", "torch", "compiled", "openvino"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 
 DEFAULT_MAX_SIDE = 640

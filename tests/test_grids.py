@@ -32,8 +32,8 @@ def items(tmp_path):
     return listed
 
 
-def common(listed, vit_bytes=88_000_000, **settings):
-    return common_grids(listed, SPEC, InputSettings(**settings), upright=True, vit_bytes=vit_bytes)
+def common(listed, most=4, **settings):
+    return common_grids(listed, SPEC, InputSettings(**settings), upright=True, most=most)
 
 
 def test_nothing_is_common_among_few_pictures(items):
@@ -49,11 +49,11 @@ def test_the_most_common_come_first_and_sizes_that_share_a_grid_count_together(i
     assert common(listed, max_side=20) == [(2, 1), (1, 1)]
 
 
-def test_their_weights_are_bounded(items):
+def test_they_are_no_more_than_asked_for(items):
     listed = items(*(((14 * side, 14), grids.WORTH_A_MODEL) for side in range(1, 6)))
     assert common(listed) == [(1, 1), (1, 2), (1, 3), (1, 4)]
-    assert common(listed, vit_bytes=350_000_000) == [(1, 1)]
-    assert common(listed, vit_bytes=1_200_000_000) == []
+    assert common(listed, most=1) == [(1, 1)]
+    assert common(listed, most=0) == []
 
 
 def test_of_very_many_an_even_sample_is_read(items, monkeypatch):

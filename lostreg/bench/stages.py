@@ -24,7 +24,7 @@ from lostreg.bench.baseline import published_box
 from lostreg.bench.clock import alternate, ratios
 from lostreg.bench.machine import machine, peak_memory_mb, products, synchronise
 from lostreg.discover import Discoverer, on_photograph
-from lostreg.engines import gains_by_own_grids, lanes_for_many
+from lostreg.engines import lanes_for_many, most_own_grids
 from lostreg.errors import UsageError
 from lostreg.geometry import Frame
 from lostreg.images import Photograph, read_photograph
@@ -43,7 +43,13 @@ VARIANTS: tuple[tuple[EngineName, Precision], ...] = (
     ("torch", "fp16"),
     ("openvino", "fp32"),
     ("openvino", "bf16"),
+    ("compiled", "fp32"),
+    ("compiled", "bf16"),
+    ("compiled", "fp16"),
 )
+
+ON_REQUEST: frozenset[EngineName] = frozenset({"compiled"})
+"""Measured only where the engine is named: setting it up takes longer than all the rest."""
 
 FORWARDS = 8
 """In one timing of the ViT, shared by the lanes: as in a run, none waits for the others after each picture."""
@@ -141,17 +147,20 @@ def _runners(discoverer: Discoverer, plan: BenchPlan, grid_hw: tuple[int, int]) 
     runners: dict[str, Discoverer] = {}
     refusal = UsageError(f"There is nothing to measure: no {plan.engine} in {plan.precision}.")
     for engine, precision in VARIANTS:
-        if plan.engine in (None, engine) and plan.precision in (None, precision):
+        asked = plan.engine == engine or (plan.engine is None and engine not in ON_REQUEST)
+        if asked and plan.precision in (None, precision):
             try:
-                alone = runners[f"{engine} {precision}"] = discoverer.with_engine(engine, precision)
+                alone = discoverer.with_engine(engine, precision)
             except UsageError as error:
                 refusal = error
                 continue
-            if (lanes := lanes_for_many(engine)) > 1:
-                runners[f"{engine} {precision} x{lanes}"] = discoverer.with_engine(engine, precision, lanes)
-            if gains_by_own_grids(alone.engine):
-                name = f"{engine} {precision} x{lanes}{ONE_GRID}"
-                runners[name] = discoverer.with_engine(engine, precision, lanes, [grid_hw])
+            name, lanes = f"{engine} {precision}", lanes_for_many(engine)
+            runners[name] = alone
+            if lanes > 1:
+                name += f" x{lanes}"
+                runners[name] = discoverer.with_engine(engine, precision, lanes)
+            if most_own_grids(alone.engine, alone.backbone.model):
+                runners[name + ONE_GRID] = discoverer.with_engine(engine, precision, lanes, [grid_hw])
     if not runners:
         raise refusal
     return runners

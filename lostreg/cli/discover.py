@@ -221,19 +221,20 @@ def _keep_recorded_choices(args: argparse.Namespace) -> None:
 
 def _common_grids(args: argparse.Namespace, discoverer: Discoverer, listing: Listing) -> list[tuple[int, int]]:
     """Return the grids that the engine shall know beforehand, of all pictures, other shards' and done ones too."""
-    from lostreg.engines import gains_by_own_grids
-    from lostreg.grids import common_grids
+    from lostreg.engines import most_own_grids
+    from lostreg.grids import WORTH_A_MODEL, common_grids
 
-    if listing.total is None or not gains_by_own_grids(discoverer.engine):
-        return []
     vit = discoverer.backbone
-    return common_grids(
-        list(listing.items),
-        vit.spec,
-        discoverer.input_settings,
-        upright=args.dataset is None,
-        vit_bytes=sum(values.nbytes for values in vit.model.parameters()),
-    )
+    most = most_own_grids(discoverer.engine, vit.model)
+    items = [] if listing.total is None or most == 0 else list(listing.items)
+    grids = common_grids(items, vit.spec, discoverer.input_settings, upright=args.dataset is None, most=most)
+    if discoverer.engine.name == "compiled" and not grids and not args.quiet:
+        print(
+            f"lostreg: nothing is compiled, since no {WORTH_A_MODEL} of the listed pictures share a grid of patches; "
+            "this run is as with --engine torch",
+            file=sys.stderr,
+        )
+    return grids
 
 
 def _for_many(discoverer: Discoverer, total: int | None, grids: list[tuple[int, int]]) -> Discoverer:

@@ -97,8 +97,8 @@ def add_network_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGr
     group.add_argument(
         "--engine",
         choices=ENGINES,
-        help="what runs the ViT: torch, or openvino, a faster extra for CPUs (default auto: openvino where it is "
-        "installed and gives what torch gives)",
+        help="what runs the ViT: torch; compiled, by PyTorch's compiler where many pictures share a grid; or openvino, "
+        "a faster extra for CPUs (default auto: openvino where it is installed and gives what torch gives, else torch)",
     )
     group.add_argument("--precision", choices=PRECISIONS, help="of the ViT (default auto: fp32)")
     group.add_argument(

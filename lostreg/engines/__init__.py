@@ -1,8 +1,9 @@
 """What runs the ViT: one interface, chosen by name.
 
-``torch`` runs everywhere and in fp32 gives the figures that the presets are chosen on. ``openvino`` is an optional
-extra for CPUs. ``auto`` is OpenVINO on a CPU where it is installed and gives on this machine what PyTorch gives, and
-PyTorch elsewhere; it never changes the precision. ``lostreg bench`` says what each of them reaches on a machine.
+``torch`` runs everywhere and in fp32 gives the figures that the presets are chosen on. ``compiled`` is PyTorch with its
+compiler, on CUDA with CUDA graphs too, for the grids that many pictures share. ``openvino`` is an optional extra for
+CPUs. ``auto`` is OpenVINO on a CPU where it is installed and gives on this machine what PyTorch gives, and PyTorch
+elsewhere; it never changes the precision. ``lostreg bench`` says what each of them reaches on a machine.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ from importlib.util import find_spec
 import torch
 from torch import nn
 
-from lostreg.engines.base import Engine
+from lostreg.engines.base import Engine, Grid
 from lostreg.engines.torch_engine import TorchEngine, native_precisions
 from lostreg.errors import ModelError, UsageError
 from lostreg.settings import ENGINES, PRECISIONS, EngineName, Precision
 
 MOST_LANES = 4
+
+MOST_GRIDS = 4
+MOST_OPENVINO_BYTES = 4 * 10**8
+"""OpenVINO copies the weights for each grid, altogether no more than this: four ViT-S, one ViT-B."""
 
 _TEST_PATCHES = 8
 
@@ -31,9 +36,17 @@ def lanes_for_many(name: str) -> int:
     return min(MOST_LANES, torch.get_num_threads()) if name == "openvino" else 1
 
 
-def gains_by_own_grids(engine: Engine) -> bool:
-    """Tell whether an engine runs a grid quicker that it knows beforehand: OpenVINO in bf16, hardly in fp32."""
-    return engine.name == "openvino" and engine.precision == "bf16"
+def most_own_grids(engine: Engine, vit: nn.Module) -> int:
+    """Return how many grids an engine should be told beforehand, to run them quicker; 0 if it gains nothing by it.
+
+    The compiler needs to know them; OpenVINO gains by it in bf16, hardly in fp32.
+    """
+    if engine.name == "compiled":
+        return MOST_GRIDS
+    if engine.name == "openvino" and engine.precision == "bf16":
+        weights = sum(values.nbytes for values in vit.parameters())
+        return min(MOST_GRIDS, MOST_OPENVINO_BYTES // max(weights, 1))
+    return 0
 
 
 def choose_engine(view: nn.Module, patch_size: int, reference: Engine) -> tuple[Engine, str | None]:
@@ -63,7 +76,7 @@ def make_engine(
     precision: Precision,
     device: torch.device,
     lanes: int = 1,
-    grids: Collection[tuple[int, int]] = (),
+    grids: Collection[Grid] = (),
 ) -> Engine:
     """Return the engine that is asked for; precision ``auto`` is fp32.
 
@@ -85,19 +98,23 @@ def make_engine(
     if precision not in PRECISIONS:
         raise UsageError(f"--precision must be one of {', '.join(PRECISIONS)}, but it is {precision!r}.")
     chosen: Precision = "fp32" if precision == "auto" else precision
-    if name != "openvino":
-        return TorchEngine(device, chosen)
-    from lostreg.engines.openvino_engine import OpenVinoEngine
+    if name == "compiled":
+        from lostreg.engines.compiled_engine import CompiledEngine
 
-    return OpenVinoEngine(device, chosen, lanes, grids)
+        return CompiledEngine(device, chosen, grids)
+    if name == "openvino":
+        from lostreg.engines.openvino_engine import OpenVinoEngine
+
+        return OpenVinoEngine(device, chosen, lanes, grids)
+    return TorchEngine(device, chosen)
 
 
 __all__ = [
     "Engine",
     "TorchEngine",
     "choose_engine",
-    "gains_by_own_grids",
     "lanes_for_many",
     "make_engine",
+    "most_own_grids",
     "native_precisions",
 ]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
 from lostreg.settings import EngineName, Part, Precision
+
+Grid = tuple[int, int]
+"""Rows and columns of patches."""
 
 
 class Engine(Protocol):
@@ -35,3 +38,9 @@ class Engine(Protocol):
         Returns:
             What the tap yields.
         """
+
+
+def grid_of(view: Any, inputs: torch.Tensor) -> Grid:
+    """Return the grid of a ViT's inputs ``(B, 3, H, W)``."""
+    rows, columns = (side // patch for side, patch in zip(inputs.shape[2:], view.patch_embed.patch_size, strict=True))
+    return rows, columns

@@ -19,15 +19,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from lostreg.engines.agreement import check_agreement
+from lostreg.engines.base import Grid, grid_of
 from lostreg.engines.torch_engine import TorchEngine, native_precisions
 from lostreg.errors import ModelError, UsageError
 from lostreg.settings import EngineName, Part, Precision
-
-Grid = tuple[int, int]
-
-TOLERANCE = {"fp32": 1e-3, "bf16": 0.1}
-"""Largest relative error of a part, ``|a - b| / |b|``, that the precision explains. Keys and values in bf16 differ by
-about 0.01, attention, which is an exponential, by up to 0.04."""
 
 
 class OpenVinoEngine:
@@ -91,7 +87,7 @@ class OpenVinoEngine:
         Raises:
             ModelError: the ViT cannot be converted, or its outputs are not those of PyTorch.
         """
-        grid_hw = _grid_of(view, inputs)
+        grid_hw = grid_of(view, inputs)
         key = view, grid_hw if grid_hw in self.grids else None
         with self._compiling:
             if key not in self._compiled:
@@ -103,13 +99,7 @@ class OpenVinoEngine:
         expected = self._reference.run(view, inputs)
         compiled = self._compile(view, grid_hw)
         found = self._reference.run(compiled, inputs)
-        for part, reference in expected.items():
-            error = float((found[part] - reference).norm() / reference.norm())
-            if not error <= TOLERANCE[self.precision]:
-                raise ModelError(
-                    f"OpenVINO's {part} differs from PyTorch's by {100 * error:.2g} % in {self.precision}, more than "
-                    f"the {100 * TOLERANCE[self.precision]:g} % that the precision explains; use --engine torch."
-                )
+        check_agreement(found, expected, self.precision, "OpenVINO's")
         return compiled
 
     def _compile(self, view: nn.Module, grid_hw: Grid | None) -> nn.Module:
@@ -126,9 +116,3 @@ class OpenVinoEngine:
         if view not in self._models:
             self._models[view] = vit_model(self._core, view)
         return CompiledVit(self._core, self._models[view], view, self.precision, self.lanes, grid_hw)
-
-
-def _grid_of(view: Any, inputs: torch.Tensor) -> Grid:
-    """Return rows and columns of the patches of inputs ``(B, 3, H, W)``."""
-    rows, columns = (side // patch for side, patch in zip(inputs.shape[2:], view.patch_embed.patch_size, strict=True))
-    return rows, columns

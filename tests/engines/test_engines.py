@@ -7,6 +7,7 @@ import functools
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 import timm
@@ -15,7 +16,7 @@ from support import small_disk
 
 from lostreg.backbone import Backbone
 from lostreg.catalogue import ModelEntry
-from lostreg.engines import choose_engine, make_engine, native_precisions
+from lostreg.engines import choose_engine, make_engine, most_own_grids, native_precisions
 from lostreg.engines.torch_engine import TorchEngine
 from lostreg.errors import ModelError, UsageError
 from lostreg.geometry import Frame
@@ -84,7 +85,7 @@ def test_auto_stays_with_torch_where_openvino_gives_something_else(openvino_engi
 
 
 def test_what_cannot_be_had_is_said_with_the_next_best_choice(monkeypatch):
-    assert "must be one of auto, torch, openvino" in refused("onnx")
+    assert "must be one of auto, torch, compiled, openvino" in refused("onnx")
     assert "must be one of auto, fp32" in refused("torch", "int8")
     best = native_precisions(CPU)[-1]
     assert refused("torch", "fp16").endswith(f"the next best choice is --precision {best}.")
@@ -103,6 +104,22 @@ def test_what_cannot_be_had_is_said_with_the_next_best_choice(monkeypatch):
 def test_a_gpu_computes_in_bf16_only_where_it_is_native(native, best, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native or including_emulation)
     assert native_precisions(torch.device("cuda")) == best
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "weights_bytes", "most"),
+    [
+        ("torch", "bf16", 0, 0),
+        ("compiled", "fp32", 10**10, 4),
+        ("openvino", "fp32", 0, 0),
+        ("openvino", "bf16", 88 * 10**6, 4),
+        ("openvino", "bf16", 350 * 10**6, 1),
+        ("openvino", "bf16", 1200 * 10**6, 0),
+    ],
+)
+def test_only_engines_that_gain_are_told_grids_and_the_weights_of_all_are_bounded(name, precision, weights_bytes, most):
+    vit = SimpleNamespace(parameters=lambda: [SimpleNamespace(nbytes=weights_bytes)])
+    assert most_own_grids(SimpleNamespace(name=name, precision=precision), vit) == most
 
 
 @pytest.mark.skipif("bf16" not in native_precisions(CPU), reason="this CPU has no bf16")

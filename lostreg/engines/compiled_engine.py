@@ -1,0 +1,152 @@
+"""PyTorch's compiler for the grids that many pictures share, and on CUDA a recorded graph of kernels for each.
+
+Compiling takes from seconds to minutes for each size of input, so only the grids that are named beforehand are
+compiled; pictures of others run as in the engine ``torch``. Inputs of a grid go through in batches of one size, that of
+the first: a smaller batch fills it up in part, so that the compiler meets each grid once and the graph's inputs and
+outputs stay where they are. What a compiled ViT gives first is compared with PyTorch's in fp32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from functools import cache
+
+import torch
+from torch import nn
+
+from lostreg.engines.agreement import check_agreement
+from lostreg.engines.base import Grid, grid_of
+from lostreg.engines.torch_engine import TorchEngine, native_precisions
+from lostreg.errors import ModelError, UsageError
+from lostreg.settings import EngineName, Part, Precision
+
+Outputs = dict[Part, torch.Tensor]
+
+_WARM_UPS = 3
+"""Runs before a graph is recorded: compiling, and what libraries allocate at first use, must not be part of it."""
+
+
+class CompiledEngine:
+    """Runs views of named grids compiled, others as they are.
+
+    Args:
+        device: where the weights lie.
+        precision: of matrix products; norms and softmax stay in fp32.
+        grids: rows and columns of patches that are worth compiling.
+
+    Raises:
+        UsageError: the device does not compute in that precision, or PyTorch cannot compile here.
+    """
+
+    name: EngineName = "compiled"
+    lanes = 1
+
+    def __init__(self, device: torch.device, precision: Precision, grids: Collection[Grid] = ()) -> None:
+        """Refuse what cannot be run here."""
+        self._eager = TorchEngine(device, precision)
+        if obstacle := _obstacle(device):
+            raise UsageError(
+                f"--engine compiled needs PyTorch's compiler, which does not work here ({obstacle}); the next best "
+                f"choice is --engine torch --precision {native_precisions(device)[-1]}."
+            )
+        self.precision: Precision = precision
+        self.grids = frozenset(grids)
+        self._reference = TorchEngine(device, "fp32")
+        self._compiled: dict[tuple[nn.Module, Grid], OneSize] = {}
+
+    def run(self, view: nn.Module, inputs: torch.Tensor) -> Outputs:
+        """Run a tapped ViT.
+
+        Raises:
+            ModelError: the ViT cannot be compiled, or its outputs are not those of PyTorch.
+        """
+        key = view, grid_of(view, inputs)
+        if key[1] not in self.grids:
+            return self._eager.run(view, inputs)
+        if key not in self._compiled:
+            self._compiled[key] = self._checked(view, inputs)
+        return self._eager.run(self._compiled[key], inputs)
+
+    def _checked(self, view: nn.Module, inputs: torch.Tensor) -> OneSize:
+        """Return a compiled view after it has given what PyTorch gives."""
+        compiled = OneSize(view, len(inputs))
+        try:
+            found = self._eager.run(compiled, inputs)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # the compiler's stages raise classes without a common base
+            raise ModelError(
+                f"PyTorch cannot compile this ViT ({type(error).__name__}); use --engine torch."
+            ) from error
+        first = {part: values[:1] for part, values in found.items()}
+        check_agreement(first, self._reference.run(view, inputs[:1]), self.precision, "The compiled ViT's")
+        return compiled
+
+
+class OneSize(nn.Module):
+    """Stands in for a tapped view, compiled for batches of one size and inputs of one grid.
+
+    Args:
+        view: the view.
+        batch_size: inputs per forward.
+    """
+
+    def __init__(self, view: nn.Module, batch_size: int) -> None:
+        """Compile nothing yet: the first inputs say where and in which precision."""
+        super().__init__()
+        self.batch_size = batch_size
+        self._eager: Callable[[torch.Tensor], Outputs] = view.forward_features  # type: ignore[assignment]
+        self._inputs: torch.Tensor | None = None
+        self._forward: Callable[[torch.Tensor], Outputs] | None = None
+
+    def forward_features(self, inputs: torch.Tensor) -> Outputs:
+        """Run ``(B, 3, H, W)`` inputs, as many at once as were compiled for; the outputs stay the caller's."""
+        runs = [self._run(some) for some in torch.split(inputs, self.batch_size)]
+        return {part: torch.cat([outputs[part] for outputs in runs]) for part in runs[0]}
+
+    def _run(self, inputs: torch.Tensor) -> Outputs:
+        if self._inputs is None or self._forward is None:
+            self._inputs = inputs.new_zeros(self.batch_size, *inputs.shape[1:])
+            compiled = torch.compile(self._eager, dynamic=False, fullgraph=True)
+            self._forward = recorded(compiled, self._inputs) if inputs.is_cuda else compiled
+        self._inputs[: len(inputs)] = inputs
+        return {part: values[: len(inputs)].clone() for part, values in self._forward(self._inputs).items()}
+
+
+def recorded(forward: Callable[[torch.Tensor], Outputs], inputs: torch.Tensor) -> Callable[[torch.Tensor], Outputs]:
+    """Record a forward's kernels on CUDA, so that one launch replays them all.
+
+    Args:
+        forward: does nothing that waits for the device.
+        inputs: read anew at each replay, from where they lie now.
+
+    Returns:
+        A function of these same inputs, whose outputs the next call overwrites.
+    """
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.device(inputs.device):
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(_WARM_UPS):
+                forward(inputs)
+        torch.cuda.current_stream().wait_stream(stream)
+        # other threads allocate memory and count degrees meanwhile, which must not spoil the recording
+        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+            outputs = forward(inputs)
+
+    def replay(_: torch.Tensor) -> Outputs:
+        graph.replay()
+        return outputs
+
+    return replay
+
+
+@cache
+def _obstacle(device: torch.device) -> str | None:
+    """Return what keeps PyTorch from compiling for a device, or ``None``."""
+    try:
+        torch.compile(torch.neg, dynamic=False, fullgraph=True)(torch.ones(8, device=device))
+    except Exception as error:  # no compiler, no Triton, an old GPU: each has a class of its own
+        return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return None
