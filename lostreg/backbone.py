@@ -177,6 +177,16 @@ def build_model(entry: ModelEntry) -> nn.Module:
     return model
 
 
+def check_architecture(entry: ModelEntry) -> None:
+    """Refuse a model that has no patch keys, before its weights are fetched; nothing is allocated.
+
+    Raises:
+        ModelError: not a plain ViT.
+    """
+    with torch.device("meta"):
+        build_model(entry)
+
+
 def load_weights(model: nn.Module, entry: ModelEntry, state: StateDict, filename: str) -> None:
     """Load a state dict, converting published layouts as timm does; heads that are not used may be left over.
 
@@ -193,7 +203,8 @@ def load_weights(model: nn.Module, entry: ModelEntry, state: StateDict, filename
         missing, unexpected = model.load_state_dict(converted, strict=False)
     except (RuntimeError, KeyError, ValueError, AssertionError) as error:
         lines = str(error).strip().splitlines()
-        raise WeightsError(f"{foreign}: {lines[-1].strip() if lines else type(error).__name__}.") from error
+        cause = lines[-1].strip().rstrip(".") if lines else type(error).__name__
+        raise WeightsError(f"{foreign}: {cause}.") from error
     left_over = [name for name in unexpected if not name.startswith(("head", "fc_norm", "mask_token"))]
     if missing or left_over:
         named = [f"{missing[0]} is missing"] if missing else []

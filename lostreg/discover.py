@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lostreg.backbone import Backbone, load_backbone
+from lostreg.backbone import Backbone, check_architecture, load_backbone
 from lostreg.engines import Engine, choose_engine, make_engine
 from lostreg.errors import ImageError, UsageError
 from lostreg.features import Features
@@ -53,7 +53,7 @@ from lostreg.settings import (
     Quality,
     with_overrides,
 )
-from lostreg.weights import Weights, resolve
+from lostreg.weights import Weights, find_entry, resolve
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -164,6 +164,8 @@ class Discoverer:
         if head is not None:
             self.head_file = Path(head)
             self._head = read_head(self.head_file)
+        if model is not None:
+            check_architecture(find_entry(model)[0])
         self.weights: Weights = resolve(model, Path(checkpoint) if checkpoint else None)
         self.settings = with_overrides(PRESETS[self.weights.entry.family].settings, **overrides)
         self.looks = check_looks(looks, views, self.settings.method)

@@ -111,6 +111,8 @@ class RunFolder:
 
     def save_header(self, **fields: Any) -> None:
         """Write ``run.json`` whole, with the given fields replaced."""
+        for name, stream in self._streams.items():
+            self._check_still_there(name, stream)
         self._header |= fields
         self._header["updated"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         try:
@@ -166,12 +168,25 @@ class RunFolder:
 
     def _append(self, name: str, line: str) -> None:
         stream = self._streams[name]
+        self._check_still_there(name, stream)
         rest = memoryview(line.encode("utf-8") + b"\n")
         try:
             while rest:  # unbuffered: a full disk takes part of a line, and nothing lingers to be written later
                 rest = rest[stream.write(rest) :]
         except OSError as error:
             raise _disk_error(self.path, error) from error
+
+    def _check_still_there(self, name: str, stream: FileIO) -> None:
+        """Refuse to write on into a file that was deleted or moved, which the system would allow, and lose it all."""
+        try:
+            same = os.path.samestat((self.path / name).stat(), os.fstat(stream.fileno()))
+        except OSError:
+            same = False
+        if not same:
+            raise RunError(
+                f"The run folder {self.path} was deleted, moved or replaced during the run; "
+                "repeat the command, which goes on with what is there."
+            )
 
     def _release(self) -> None:
         for stream in self._streams.values():

