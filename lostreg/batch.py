@@ -163,11 +163,13 @@ def _forward(flow: _Flow, batch: list[_Prepared]) -> None:
     """Queue pictures of one grid for the ViT, in parts if memory has been too short for so many at once.
 
     One batch waits beside those in the lanes, so that a lane that gets free finds work; with a single lane none does,
-    so that each batch knows what fitted before it.
+    so that each batch knows what fitted before it. After a stop nothing more is queued.
     """
     lanes = flow.plan.lanes
     while batch:
         _collect_down_to(flow, lanes if lanes > 1 else 0)
+        if flow.stopped():
+            return
         part, batch = batch[: flow.batch_size], batch[flow.batch_size :]
         flow.running.append((part, flow.vit.submit(_extract, flow, part)))
 

@@ -153,6 +153,22 @@ def test_a_stop_finishes_what_is_begun_and_begins_nothing_new():
     assert 20 <= len(results.records) < 40
 
 
+def test_a_stop_during_a_forward_is_honoured_before_the_batch_that_waits_behind_it():
+    discoverer, results, stop, begun = stub_discoverer(), Collected(), threading.Event(), []
+    extract = discoverer.backbone.extract
+
+    def stopped_meanwhile(inputs, *arguments):
+        begun.append(len(inputs))
+        time.sleep(0.3)  # the next batch is full and waits by now
+        stop.set()
+        return extract(inputs, *arguments)
+
+    discoverer.backbone.extract = stopped_meanwhile
+    run_batch(discoverer, photographs(20), results, BatchPlan("s", batch_size=4), stopped=stop.is_set)
+    assert begun == [4]
+    assert len(results.records) == 4
+
+
 def test_a_full_disk_ends_the_run():
     results = Collected()
 

@@ -28,9 +28,14 @@ def potential_seeds(degrees: torch.Tensor, k_patches: int) -> torch.Tensor:
     return torch.argsort(degrees, stable=True)[:k_patches]
 
 
-def seed_set(graph: SimilarityGraph, potentials: torch.Tensor) -> torch.Tensor:
-    """Return the potential seeds that are similar to the first of them, the seed, which stays in."""
-    similar = graph.row(int(potentials[0]))[potentials] > 0
+def seed_set(similarity: torch.Tensor, potentials: torch.Tensor) -> torch.Tensor:
+    """Return the potential seeds that are similar to the first of them, the seed, which stays in.
+
+    Args:
+        similarity: of the seed to all patches, ``(N,)``.
+        potentials: indices, the seed first.
+    """
+    similar = similarity[potentials] > 0
     similar[0] = True
     return potentials[similar]
 
@@ -44,7 +49,8 @@ def propose(features: Features, settings: MethodSettings, free: Mask) -> Proposa
     degrees = graph.degrees()
     potentials = potential_seeds(degrees, settings.count_patches(len(vectors)))
     seed = int(potentials[0])
-    expansion = on_grid(graph.summed_rows(seed_set(graph, potentials)), free)
+    similarity = graph.row(seed)
+    expansion = on_grid(graph.summed_rows(seed_set(similarity, potentials)), free)
     row, column = nth_free(free, seed)
     foreground = (expansion > 0) & free
     foreground[row, column] = True
@@ -54,7 +60,7 @@ def propose(features: Features, settings: MethodSettings, free: Mask) -> Proposa
         seed_rc=(row, column),
         maps={
             "degree": on_grid(degrees, free),
-            "seed similarity": on_grid(graph.row(seed), free),
+            "seed similarity": on_grid(similarity, free),
             "expansion": expansion,
         },
     )
