@@ -63,12 +63,14 @@ class BenchPlan:
     """What is measured.
 
     Attributes:
-        pictures: files of photographs; none means a test picture of :data:`TEST_PICTURE_WH`.
+        pictures: files of photographs, the first of which stands for the ViT and the other stages; none means
+            made-up pictures of ``sizes``.
         engine: the only engine; ``None`` for all that work here.
         precision: the only precision; ``None`` for all that work here.
         batch_sizes: pictures per forward, for the ViT alone.
         rounds: how often everything is run, in alternation.
         against_published: also time the published procedure, end to end.
+        sizes: widths and heights of made-up pictures, each of which is measured.
     """
 
     pictures: tuple[Path, ...] = ()
@@ -77,6 +79,7 @@ class BenchPlan:
     batch_sizes: tuple[int, ...] = (1,)
     rounds: int = 5
     against_published: bool = False
+    sizes: tuple[tuple[int, int], ...] = (TEST_PICTURE_WH,)
 
 
 def measure(discoverer: Discoverer, plan: BenchPlan, say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
@@ -92,13 +95,19 @@ def measure(discoverer: Discoverer, plan: BenchPlan, say: Callable[[str], None] 
         ImageError: a picture cannot be read.
     """
     with tempfile.TemporaryDirectory(prefix="lostreg-bench-") as folder:
-        pictures = list(plan.pictures) or [write_test_picture(Path(folder) / "test.jpg")]
+        made_up = [write_test_picture(Path(folder) / f"{wh[0]}x{wh[1]}.jpg", wh) for wh in plan.sizes]
+        pictures, looked_at = list(plan.pictures) or made_up, list(plan.pictures[:1]) or made_up
         device = discoverer.backbone.device
-        variants = _runners(discoverer, plan, _grid_of(discoverer, pictures[0]))
+        variants = _runners(discoverer, plan, [_grid_of(discoverer, each) for each in looked_at])
         say(f"the ViT: {', '.join(variants)}")
-        vit = [row for batch in plan.batch_sizes for row in _vit_rows(variants, pictures[0], batch, plan.rounds)]
+        vit = [
+            row
+            for each in looked_at
+            for batch in plan.batch_sizes
+            for row in _vit_rows(variants, each, batch, plan.rounds)
+        ]
         say("the other stages")
-        stages = _stages(discoverer, pictures[0], plan.rounds)
+        stages = [_stages(discoverer, each, plan.rounds) for each in looked_at]
         say("end to end")
         whole = _end_to_end(discoverer, variants, pictures, plan, Path(folder))
     return {
@@ -113,12 +122,12 @@ def measure(discoverer: Discoverer, plan: BenchPlan, say: Callable[[str], None] 
     }
 
 
-def write_test_picture(path: Path) -> Path:
-    """Write a JPEG of :data:`TEST_PICTURE_WH`: a bright disc on a noisy ground."""
-    width, height = TEST_PICTURE_WH
+def write_test_picture(path: Path, wh: tuple[int, int] = TEST_PICTURE_WH) -> Path:
+    """Write a JPEG of so many pixels: a bright disc on a noisy ground."""
+    width, height = wh
     ground = np.random.default_rng(0).integers(40, 110, size=(height, width, 3), dtype=np.uint8)
     image = Image.fromarray(ground)
-    ImageDraw.Draw(image).ellipse((180, 90, 360, 270), fill=(230, 190, 60))
+    ImageDraw.Draw(image).circle((0.54 * width, 0.48 * height), 0.24 * min(wh), fill=(230, 190, 60))
     image.save(path, quality=85)
     return path
 
@@ -139,7 +148,7 @@ def _read(discoverer: Discoverer, picture: Path) -> Photograph:
     return read_photograph(picture, needed_side=discoverer.input_settings.max_side)
 
 
-def _runners(discoverer: Discoverer, plan: BenchPlan, grid_hw: tuple[int, int]) -> dict[str, Discoverer]:
+def _runners(discoverer: Discoverer, plan: BenchPlan, grids: list[tuple[int, int]]) -> dict[str, Discoverer]:
     """Return the discoverer on every engine and precision asked for, by name; what does not work here is left out.
 
     An engine that gains by several forwards at once is there twice, and once more if it also gains by knowing the grid.
@@ -160,7 +169,7 @@ def _runners(discoverer: Discoverer, plan: BenchPlan, grid_hw: tuple[int, int]) 
                 name += f" x{lanes}"
                 runners[name] = discoverer.with_engine(engine, precision, lanes)
             if most_own_grids(alone.engine, alone.backbone.model):
-                runners[name + ONE_GRID] = discoverer.with_engine(engine, precision, lanes, [grid_hw])
+                runners[name + ONE_GRID] = discoverer.with_engine(engine, precision, lanes, grids)
     if not runners:
         raise refusal
     return runners
@@ -187,6 +196,7 @@ def _vit_rows(variants: dict[str, Discoverer], picture: Path, batch: int, rounds
                 "batch": batch,
                 "at_once": runner.engine.lanes,
                 "one_grid": name.endswith(ONE_GRID),
+                "image_wh": list(frame.image_wh),
                 "grid_hw": list(frame.grid_hw),
                 "gflop": round(gflop, 2),
                 **timings[name].to_json(per=pictures),
@@ -221,7 +231,8 @@ def _stages(discoverer: Discoverer, picture: Path, rounds: int) -> dict[str, Any
         "box": lambda: on_photograph(found, frame, discoverer.settings),
         "write": lambda: record_of(discovery, key="a", path="a", settings="").to_line(),
     }
-    return {name: timing.to_json() for name, timing in alternate(tasks, 10 * rounds).items()}
+    timings = alternate(tasks, 10 * rounds)
+    return {"image_wh": list(frame.image_wh)} | {name: timing.to_json() for name, timing in timings.items()}
 
 
 def _end_to_end(

@@ -13,21 +13,27 @@ def to_text(found: dict[str, Any]) -> str:
         f"{found['model']} on {where['device']}, {where['threads']} thread(s); matrix products reach "
         + ", ".join(f"{rate:.0f} GFLOP/s in {precision}" for precision, rate in peaks.items()),
         "",
-        "ViT                  batch   at once   one grid   ms per picture (10 to 90 %)   GFLOP/s   "
+        "ViT                  picture      batch   at once   one grid   ms per picture (10 to 90 %)   GFLOP/s   "
         "of the peak (10 to 90 %)",
     ]
     lines += [
-        f"{row['engine']:9} {row['precision']:10} {row['batch']:5}   {row['at_once']:7}   "
+        f"{row['engine']:9} {row['precision']:10} {_size(row):12} {row['batch']:5}   {row['at_once']:7}   "
         f"{'yes' if row['one_grid'] else 'no':8}   {_ms(row):27} {row['gflops']:9.0f}   {_share(row['share_of_peak'])}"
         for row in found["vit"]
     ]
-    lines += ["", f"Other stages ({found['method']})   ms (10 to 90 %)"]
-    lines += [f"{name:28}   {_ms(timing)}" for name, timing in found["stages"].items()]
+    for stages in found["stages"]:
+        lines += ["", f"Other stages ({found['method']}), {_size(stages)}   ms (10 to 90 %)"]
+        lines += [f"{name:28}   {_ms(timing)}" for name, timing in stages.items() if name != "image_wh"]
     lines += ["", "End to end            images/s   ms per picture (10 to 90 %)   not in the ViT   against published"]
     lines += [_whole(name, row) for name, row in found["end_to_end"].items()]
     memory = ", ".join(f"{name} {size:.0f} MB" for name, size in found["peak_memory_mb"].items())
     lines += ["", f"Peak memory: {memory}"]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _size(row: dict[str, Any]) -> str:
+    width, height = row["image_wh"]
+    return f"{width} x {height}"
 
 
 def _ms(timing: dict[str, Any]) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +28,13 @@ def add_parser(commands: Any) -> None:
         description="Time decoding, preprocessing, the ViT, graph, boxes and writing, and the whole, for every engine "
         "and precision that works here, in alternation. Without --engine and --precision all are measured.",
     )
+    parser.add_argument("sources", nargs="*", metavar="SOURCE", help="pictures; the ViT is timed on the first")
     parser.add_argument(
-        "sources", nargs="*", metavar="SOURCE", help="pictures (default: a made-up one of 500 x 375, VOC's usual size)"
+        "--sizes",
+        type=_size,
+        nargs="+",
+        metavar="WxH",
+        help="time made-up pictures of these sizes instead (default 500x375, VOC's usual size)",
     )
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="runs of everything (default 5)")
     parser.add_argument(
@@ -67,12 +74,22 @@ def _plan(args: argparse.Namespace) -> Any:
     for option, value in (("--rounds", args.rounds), *(("--batch-sizes", size) for size in args.batch_sizes)):
         if value < 1:
             raise UsageError(f"{option} must be at least 1, but it is {value}.")
+    if args.sources and args.sizes:
+        raise UsageError("Name either pictures (SOURCE...) or --sizes of made-up ones.")
     listed = list(list_sources(args.sources, sys.stdin).items) if args.sources else []
     pictures = tuple(item.content for item in listed if isinstance(item.content, Path))
     if len(pictures) < len(listed):
         raise UsageError("lostreg bench takes picture files, folders and lists, but an archive or a video is named.")
     engine, precision = (None if given == "auto" else given for given in (args.engine, args.precision))
-    return BenchPlan(pictures, engine, precision, tuple(args.batch_sizes), args.rounds, args.against is not None)
+    plan = BenchPlan(pictures, engine, precision, tuple(args.batch_sizes), args.rounds, args.against is not None)
+    return replace(plan, sizes=tuple(args.sizes)) if args.sizes else plan
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"a size must be like 500x375, width by height in pixels, but it is {text!r}")
+    return int(match[1]), int(match[2])
 
 
 def _say(line: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 WORTH_LANES = 8
 """Pictures from which on it pays to set the engine up for several forwards at once."""
 
+MOST_WORKERS = 16
+"""Decoding threads beside a GPU, where no core is needed for the ViT."""
+
 OVERLAYS_UP_TO = 100
 """Without --overlays or --no-overlays, runs of up to so many pictures get them."""
 
@@ -63,7 +67,7 @@ def add_parser(commands: Any) -> None:
         "--shard", metavar="i/n", help="do the i-th of n parts (i from 1), chosen by a hash of the key"
     )
     run_group.add_argument("--batch-size", type=int, metavar="N", help="pictures per forward (default: CPU 1, GPU 16)")
-    run_group.add_argument("--workers", type=int, metavar="N", help="decoding threads (default 2)")
+    run_group.add_argument("--workers", type=int, metavar="N", help="decoding threads (default: CPU 2, GPU one a core)")
     run_group.add_argument("--every", type=int, default=1, metavar="N", help="of a video, take every N-th frame")
     run_group.add_argument("--max-pixels", type=int, metavar="N", help="refuse larger pictures (default 64000000)")
     run_group.add_argument("--json", action="store_true", help="print one JSON record per picture on stdout")
@@ -256,7 +260,7 @@ def _plan(args: argparse.Namespace, discoverer: Discoverer, identity: dict[str, 
     return BatchPlan(
         settings=fingerprint(identity),
         batch_size=args.batch_size or (1 if on_cpu else 16),
-        workers=args.workers or 2,
+        workers=args.workers or (2 if on_cpu else min(MOST_WORKERS, os.cpu_count() or 1)),
         lanes=discoverer.engine.lanes,
         upright=args.dataset is None,
         max_pixels=args.max_pixels or MAX_PIXELS,

@@ -99,7 +99,8 @@ def test_figures_hang_together(tmp_path, small_peaks):
     block = 2 * tokens * 12 * width**2 + 4 * tokens**2 * width  # projections and MLP, and the two attention products
     embedding, keys = 2 * (tokens - 1) * 3 * 16**2 * width, 2 * tokens * width**2
     assert found["vit"][0]["gflop"] == pytest.approx((block + embedding + keys) / 1e9, rel=0.01)
-    assert list(found["stages"]) == ["decode", "preprocess", "graph", "box", "write"]
+    (stages,) = found["stages"]
+    assert list(stages) == ["image_wh", "decode", "preprocess", "graph", "box", "write"]
     whole = found["end_to_end"]
     assert set(whole) == {"torch fp32", "published"}
     assert whole["torch fp32"]["images_per_second"] == pytest.approx(1000 / whole["torch fp32"]["median_ms"], rel=0.02)
@@ -110,6 +111,14 @@ def test_figures_hang_together(tmp_path, small_peaks):
     assert "published" in text
     assert f"{found['vit'][0]['median_ms']:.2f}" in text
     assert said
+
+
+def test_every_size_asked_for_is_measured(small_peaks):
+    found = measure(tiny(), BenchPlan(engine="torch", precision="fp32", rounds=1, sizes=((64, 48), (160, 100))))
+    assert [(row["image_wh"], row["grid_hw"]) for row in found["vit"]] == [([64, 48], [3, 4]), ([160, 100], [7, 10])]
+    assert [stages["image_wh"] for stages in found["stages"]] == [[64, 48], [160, 100]]
+    assert found["pictures"] == 2
+    assert "160 x 100" in to_text(found)
 
 
 def test_the_share_of_the_peak_is_that_of_products_in_the_same_round(tmp_path, small_peaks, monkeypatch):
@@ -138,8 +147,12 @@ def test_the_command_prints_json_and_refuses_nonsense(tmp_path, monkeypatch, cap
     printed = capsys.readouterr()
     assert json.loads(printed.out)["versions"]["torch"]
     assert printed.err == ""
-    for wrong in (["--rounds", "0"], ["--batch-sizes", "1", "0"], [str(tmp_path / "none")]):
+    both = [str(picture), "--sizes", "64x48"]
+    for wrong in (["--rounds", "0"], ["--batch-sizes", "1", "0"], [str(tmp_path / "none")], both):
         assert cli.main(["bench", *wrong]) in {2, 3}
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["bench", "--sizes", "500"])
+    assert "a size must be like 500x375" in capsys.readouterr().err
     (tmp_path / "a.tar").write_bytes(b"")
     assert cli.main(["bench", str(tmp_path / "a.tar")]) == 2
 

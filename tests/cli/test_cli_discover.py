@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from support import picture, small_disk
 
 from lostreg.catalogue import OFFLINE_MODEL
 from lostreg.cli import main
+from lostreg.cli.discover import _plan
 from lostreg.engines import make_engine, native_precisions
 from lostreg.runfolder import read_failures, read_header, read_records
 
@@ -146,6 +148,18 @@ def test_other_settings_are_refused_and_overwrite_starts_anew(photos, tmp_path, 
     assert main([*command, "--objects", "2", "--overwrite"]) == 0
     assert read_header(run)["identity"]["objects"] == 2
     assert max(len(record.objects) for record in read_records(run)) == 2
+
+
+@pytest.mark.parametrize(
+    ("device", "asked", "batch_size", "workers"),
+    [("cpu", (None, None), 1, 2), ("cuda", (None, None), 16, 5), ("cuda", (4, 1), 4, 1), ("cpu", (8, 3), 8, 3)],
+)
+def test_a_gpu_gets_larger_batches_and_a_decoder_for_every_core(device, asked, batch_size, workers, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 5)
+    args = SimpleNamespace(batch_size=asked[0], workers=asked[1], dataset=None, max_pixels=None)
+    vit = SimpleNamespace(backbone=SimpleNamespace(device=torch.device(device)), engine=SimpleNamespace(lanes=1))
+    plan = _plan(args, vit, {})
+    assert (plan.batch_size, plan.workers) == (batch_size, workers)
 
 
 def test_json_lines_go_to_stdout_and_nothing_else(photos, capsys):
