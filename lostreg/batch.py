@@ -20,6 +20,7 @@ from typing import Protocol
 import torch
 
 from lostreg.discover import Discoverer, Discovery
+from lostreg.engines import is_out_of_memory
 from lostreg.errors import FeatureError, ImageError
 from lostreg.features import Features
 from lostreg.geometry import Frame
@@ -187,15 +188,23 @@ def _collect_down_to(flow: _Flow, running: int) -> None:
     """Queue the oldest forwards for finishing until so many still run; out of memory halves the batch."""
     while len(flow.running) > running:
         batch, future = flow.running.popleft()
-        try:
-            features = future.result()
-        except RuntimeError as error:
-            if not _is_out_of_memory(error):
-                raise
+        features = _result(future)
+        del future  # else the failed forward's tensors would live on in its traceback while the halves run
+        if features is None:
             _forward_in_halves(flow, batch)
             continue
         _finish_down_to(flow, _BATCHES_WAITING * flow.plan.lanes - 1)
         flow.finishing.append(flow.finisher.submit(_finish, flow, batch, features))
+
+
+def _result(future: Future[list[Features]]) -> list[Features] | None:
+    """Return what a forward gave, or ``None`` if memory was too short for it."""
+    try:
+        return future.result()
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        return None
 
 
 def _stacked(batch: list[_Prepared], device: torch.device) -> torch.Tensor:
@@ -254,10 +263,6 @@ def _fail(flow: _Flow, item: ImageItem, reason: str, error: Exception) -> None:
     """Report a failure from the finishing thread, the only one that writes."""
     _finish_down_to(flow, _FAILURES_WAITING)
     flow.finishing.append(flow.finisher.submit(flow.results.fail, item.key, item.path, reason, str(error)))
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _ms_since(started: float) -> float:

@@ -6,10 +6,12 @@ import resource
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from support import picture, stub_discoverer
 
 from lostreg.batch import BatchPlan, run_batch
@@ -104,6 +106,26 @@ def test_out_of_memory_halves_the_batch_and_changes_nothing():
     assert max(batches[batches.index(2) :]) <= 4
     boxes = {record.key: record.objects for record in alone.records}
     assert {record.key: record.objects for record in results.records} == boxes
+
+
+def test_a_failed_forward_holds_no_memory_while_its_halves_run():
+    discoverer, failed, alive = stub_discoverer(), [], []
+    extract = discoverer.backbone.extract
+
+    def forward(inputs, *arguments):
+        alive.append(sum(tensor() is not None for tensor in failed))
+        activations = inputs.clone()
+        if len(inputs) > 1:
+            failed.append(weakref.ref(activations))
+            raise torch.OutOfMemoryError("full")
+        return extract(inputs, *arguments)
+
+    discoverer.backbone.extract = forward
+    results = Collected()
+    run_batch(discoverer, photographs(4), results, BatchPlan("s", batch_size=4))
+    assert len(results.records) == 4
+    assert failed
+    assert set(alive) == {0}
 
 
 def test_out_of_memory_in_one_of_several_lanes_costs_no_picture():

@@ -98,18 +98,20 @@ def measure(discoverer: Discoverer, plan: BenchPlan, say: Callable[[str], None] 
         made_up = [write_test_picture(Path(folder) / f"{wh[0]}x{wh[1]}.jpg", wh) for wh in plan.sizes]
         pictures, looked_at = list(plan.pictures) or made_up, list(plan.pictures[:1]) or made_up
         device = discoverer.backbone.device
-        variants = _runners(discoverer, plan, [_grid_of(discoverer, each) for each in looked_at])
-        say(f"the ViT: {', '.join(variants)}")
+        grids = [_grid_of(discoverer, each) for each in looked_at]
+        # an engine may set itself up for the batches that it meets
+        variants = {batch: _runners(discoverer, plan, grids) for batch in {1, *plan.batch_sizes}}
+        say(f"the ViT: {', '.join(variants[1])}")
         vit = [
             row
             for each in looked_at
             for batch in plan.batch_sizes
-            for row in _vit_rows(variants, each, batch, plan.rounds)
+            for row in _vit_rows(variants[batch], each, batch, plan.rounds)
         ]
         say("the other stages")
         stages = [_stages(discoverer, each, plan.rounds) for each in looked_at]
         say("end to end")
-        whole = _end_to_end(discoverer, variants, pictures, plan, Path(folder))
+        whole = _end_to_end(discoverer, variants[1], pictures, plan, Path(folder))
     return {
         "machine": machine(device),
         "model": discoverer.weights.entry.name,

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 import torch
 from torch import nn
 
-from lostreg.engines.base import Engine, Grid
+from lostreg.engines.base import Engine, Grid, is_out_of_memory
 from lostreg.engines.torch_engine import TorchEngine, native_precisions
 from lostreg.errors import ModelError, UsageError
 from lostreg.settings import ENGINES, PRECISIONS, EngineName, Precision
@@ -113,6 +113,7 @@ __all__ = [
     "Engine",
     "TorchEngine",
     "choose_engine",
+    "is_out_of_memory",
     "lanes_for_many",
     "make_engine",
     "most_own_grids",

@@ -44,3 +44,9 @@ def grid_of(view: Any, inputs: torch.Tensor) -> Grid:
     """Return the grid of a ViT's inputs ``(B, 3, H, W)``."""
     rows, columns = (side // patch for side, patch in zip(inputs.shape[2:], view.patch_embed.patch_size, strict=True))
     return rows, columns
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that memory was short, of whichever of PyTorch's allocators and of CUDA's driver."""
+    text = str(error)
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in text or "out of memory" in text
