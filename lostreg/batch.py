@@ -199,12 +199,12 @@ def _collect_down_to(flow: _Flow, running: int) -> None:
 
 def _result(future: Future[list[Features]]) -> list[Features] | None:
     """Return what a forward gave, or ``None`` if memory was too short for it."""
-    try:
+    error = future.exception()  # raising it here would tie it, its frames and their tensors to this frame
+    if error is None:
         return future.result()
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        return None
+    if not isinstance(error, RuntimeError) or not is_out_of_memory(error):
+        raise error
+    return None
 
 
 def _stacked(batch: list[_Prepared], device: torch.device) -> torch.Tensor:
