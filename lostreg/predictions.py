@@ -86,7 +86,7 @@ def _from_records(folder: Path) -> dict[str, PredictedBoxes]:
         if record.key in images:
             raise AnnotationError(f"{name}: the picture has a record on an earlier line already.")
         _check_frame(record, name)
-        scored = [_checked(each.bbox_xyxy, each.score, name) for each in record.objects]
+        scored = [(each.bbox_xyxy, each.score) for each in record.objects]
         images[record.key] = _pack(scored, (record.width, record.height))
     return images
 

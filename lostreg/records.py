@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from lostreg.discover import Discovery
 
 _DECIMALS = 3
+_LONGEST_SIDE = 2**20
+"""Beyond what any format that is read can hold."""
 
 
 @dataclass(frozen=True)
@@ -98,31 +101,52 @@ class Record:
             RunError: a field is missing or of the wrong kind.
         """
         try:
+            width, height = _side(values, "width"), _side(values, "height")
             return cls(
                 key=str(values["key"]),
                 path=str(values["path"]),
-                width=int(values["width"]),
-                height=int(values["height"]),
+                width=width,
+                height=height,
                 orientation=int(values["orientation"]),
-                objects=tuple(_object_from_json(each) for each in values["objects"]),
+                objects=tuple(_object_from_json(each, (height, width)) for each in values["objects"]),
                 grid_hw=(int(values["grid_hw"][0]), int(values["grid_hw"][1])),
                 settings=str(values["settings"]),
-                ms=dict(values.get("ms", {})),
+                ms={str(stage): _finite(spent, "ms") for stage, spent in values.get("ms", {}).items()},
                 upright=values.get("frame", "displayed") == "displayed",
             )
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise RunError(f"A record lacks or garbles the field {error}.") from error
+        except KeyError as error:
+            raise RunError(f"A record lacks the field {error}.") from error
+        except (AttributeError, TypeError, ValueError, IndexError, OverflowError) as error:
+            raise RunError(f"A record garbles a field: {error}.") from error
 
 
-def _object_from_json(values: dict[str, Any]) -> RecordedObject:
-    x0, y0, x1, y1 = (float(edge) for edge in values["bbox_xyxy"])
-    seed = values.get("seed_xy")
+def _object_from_json(values: dict[str, Any], hw: tuple[int, int]) -> RecordedObject:
+    x0, y0, x1, y1 = (_finite(edge, "bbox_xyxy") for edge in values["bbox_xyxy"])
+    if not (x0 < x1 and y0 < y1):
+        raise ValueError(f"bbox_xyxy must have a size, but it is {[x0, y0, x1, y1]}")
+    seed, mask = values.get("seed_xy"), values.get("mask")
+    if mask is not None and (tuple(mask["size"]) != hw or not isinstance(mask["counts"], str)):
+        raise ValueError(f"mask must be run lengths of {hw[0]} x {hw[1]} pixels, but it is of size {mask['size']}")
     return RecordedObject(
         (x0, y0, x1, y1),
-        float(values["score"]),
-        values.get("mask"),
-        None if seed is None else (float(seed[0]), float(seed[1])),
+        _finite(values["score"], "score"),
+        mask,
+        None if seed is None else (_finite(seed[0], "seed_xy"), _finite(seed[1], "seed_xy")),
     )
+
+
+def _side(values: Any, name: str) -> int:
+    side = values[name]
+    if not isinstance(side, int) or isinstance(side, bool) or not 1 <= side <= _LONGEST_SIDE:
+        raise ValueError(f"{name} must be a whole number from 1 to {_LONGEST_SIDE}, but it is {side!r}")
+    return side
+
+
+def _finite(value: Any, name: str) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must hold finite numbers, but there is {number}")
+    return number
 
 
 def record_of(

@@ -22,7 +22,7 @@ import time
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
-from types import TracebackType
+from types import NoneType, TracebackType
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -39,6 +39,17 @@ HEADER, RECORDS, FAILURES, LOCK, OVERLAYS = (
     "run.lock",
     "overlays",
 )
+
+_REQUIRED = {"identity": dict, "created": str, "updated": str}
+_OPTIONAL: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("counts", "timings", "weights", "versions"), (dict,)),
+    **dict.fromkeys(("state", "shard", "device", "registers"), (str, NoneType)),
+    "dataset": (dict, NoneType),
+    "listed": (int, NoneType),
+}
+"""What ``run.json`` must hold, and of which kinds what else is read of it is."""
+
+_FAILURE_FIELDS = ("key", "path", "reason", "error")
 
 
 class RunFolder:
@@ -205,10 +216,18 @@ def read_header(folder: Path) -> dict[str, Any]:
         header = json.loads((folder / HEADER).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RunError(f"{folder} is not a run folder: it has no {HEADER}.") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"Cannot read {folder / HEADER}: {error}.") from error
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise RunError(f"{folder / HEADER} is not of format {FORMAT}, which this version of lostreg reads.")
+    for name, kind in _REQUIRED.items():
+        if not isinstance(header.get(name), kind):
+            raise RunError(f"{folder / HEADER} is damaged: {name} must be there and a {kind.__name__}.")
+    for name, kinds in _OPTIONAL.items():
+        if name in header and not isinstance(header[name], kinds):
+            raise RunError(f"{folder / HEADER} is damaged: {name} is a {type(header[name]).__name__}.")
+    if not all(isinstance(spent, int | float | dict) for spent in header.get("timings", {}).values()):
+        raise RunError(f"{folder / HEADER} is damaged: timings must be numbers.")
     return header
 
 
@@ -227,7 +246,10 @@ def read_records(folder: Path) -> Iterator[Record]:
 
 def read_failures(folder: Path) -> Iterator[dict[str, str]]:
     """Yield the failures of a run: ``key``, ``path``, ``reason``, ``error``."""
-    for _, values in _json_lines(folder / FAILURES):
+    for number, values in _json_lines(folder / FAILURES):
+        fields = [values.get(name) for name in _FAILURE_FIELDS] if isinstance(values, dict) else [None]
+        if not all(isinstance(value, str) for value in fields):
+            raise RunError(f"{folder / FAILURES}, line {number}: expected the texts {', '.join(_FAILURE_FIELDS)}.")
         yield values
 
 
@@ -271,7 +293,7 @@ def _json_lines(path: Path) -> Iterator[tuple[int, Any]]:
                 return
             try:
                 yield number, json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise RunError(f"{path}, line {number} is damaged: {error}.") from error
 
 

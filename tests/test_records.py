@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -74,7 +75,7 @@ GARBLED = [{}, None, [], "text", {"key": "a"}, 3]
 
 @pytest.mark.parametrize("values", GARBLED)
 def test_what_is_no_record_is_refused(values):
-    with pytest.raises(RunError, match="lacks or garbles"):
+    with pytest.raises(RunError, match=r"A record (lacks|garbles)"):
         Record.from_json(values)
 
 
@@ -83,4 +84,35 @@ def test_every_field_is_needed(name):
     values = record_of(on_photograph([], frame_of((2, 3)), MethodSettings()), key="a", path="a", settings="s").to_json()
     del values[name]
     with pytest.raises(RunError, match=name):
+        Record.from_json(values)
+
+
+DAMAGE = {
+    "no key": lambda record: record.pop("key"),
+    "a width of 0": lambda record: record.update(width=0),
+    "an infinite width": lambda record: record.update(width=math.inf),
+    "a width as text": lambda record: record.update(width="42"),
+    "a height beyond all formats": lambda record: record.update(height=2**40),
+    "objects that are none": lambda record: record.update(objects=None),
+    "an object that is a number": lambda record: record.update(objects=[3]),
+    "times that are no numbers": lambda record: record.update(ms={"vit": "fast"}),
+    "times that are a list": lambda record: record.update(ms=[1]),
+    "one side of a grid": lambda record: record.update(grid_hw=[3]),
+    "three edges": lambda record: record["objects"][0].update(bbox_xyxy=[0, 0, 5]),
+    "an edge that is no number": lambda record: record["objects"][0].update(bbox_xyxy=[0, 0, math.nan, 5]),
+    "a box without size": lambda record: record["objects"][0].update(bbox_xyxy=[5, 0, 5, 5]),
+    "an infinite score": lambda record: record["objects"][0].update(score=math.inf),
+    "a mask of another size": lambda record: record["objects"][0]["mask"].update(size=[3, 3]),
+    "a mask that is text": lambda record: record["objects"][0].update(mask="0"),
+    "half a seed": lambda record: record["objects"][0].update(seed_xy=[1]),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_damaged_record_is_refused(name):
+    discovery = discovery_of(np.ones((2, 3), dtype=bool), frame_of((2, 3)))
+    values = record_of(discovery, key="a", path="a", settings="s", ms={"vit": 1.0}).to_json()
+    assert Record.from_json(values).key == "a"
+    DAMAGE[name](values)
+    with pytest.raises(RunError, match=r"A record (lacks|garbles)"):
         Record.from_json(values)

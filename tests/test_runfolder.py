@@ -118,6 +118,40 @@ def test_folders_that_are_no_run_are_refused(tmp_path):
     (tmp_path / "run.json").write_text('{"format": 99}')
     with pytest.raises(RunError, match="format 1"):
         read_header(tmp_path)
+    (tmp_path / "run.json").write_text("[" * 200_000)
+    with pytest.raises(RunError, match="Cannot read"):
+        read_header(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"identity": None},
+        {"identity": [1]},
+        {"updated": None},
+        {"created": 3},
+        {"timings": None},
+        {"timings": {"seconds": "x"}},
+        {"weights": "a"},
+        {"listed": "7"},
+        {"shard": 3},
+    ],
+)
+def test_a_damaged_header_is_named_by_its_field(tmp_path, damage):
+    write(tmp_path, ["a.jpg"])
+    header = json.loads((tmp_path / "run.json").read_text())
+    assert read_header(tmp_path) == header
+    (tmp_path / "run.json").write_text(json.dumps(header | damage))
+    with pytest.raises(RunError, match=rf"run\.json is damaged: {next(iter(damage))} "):
+        read_header(tmp_path)
+
+
+@pytest.mark.parametrize("line", ["[]", "{}", '{"key": "a.jpg"}', '{"key": 1, "path": "", "reason": "", "error": ""}'])
+def test_a_damaged_failure_is_named_by_its_line(tmp_path, line):
+    write(tmp_path, [])
+    (tmp_path / "failures.jsonl").write_text(line + "\n")
+    with pytest.raises(RunError, match=r"failures\.jsonl, line 1: expected the texts key, path, reason, error"):
+        write(tmp_path, [])
 
 
 HOLDER = """

@@ -216,11 +216,12 @@ def _keep_recorded_choices(args: argparse.Namespace) -> None:
 
     if args.output is None or args.overwrite or not (args.output / HEADER).exists():
         return
-    identity = read_header(args.output).get("identity", {})
+    identity = read_header(args.output)["identity"]
+    model, engine = (kept if isinstance(kept := identity.get(name), str) else None for name in ("model", "engine"))
     if args.model is None and args.checkpoint is None:
-        args.model = identity.get("model")
+        args.model = model
     if args.engine in {None, "auto"}:
-        args.engine = identity.get("engine")
+        args.engine = engine
 
 
 def _common_grids(args: argparse.Namespace, discoverer: Discoverer, listing: Listing) -> list[tuple[int, int]]:

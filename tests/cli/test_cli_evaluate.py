@@ -28,8 +28,8 @@ def voc(tmp_path):
 @pytest.fixture
 def run_folder(tmp_path):
     records = [
-        record("000001.jpg", [found((0, 0, 50, 40))], width=100, height=80),
-        record("000002.jpg", [found((60, 10, 99, 60))], width=100, height=80),
+        record("000001.jpg", [found((0, 0, 50, 40), 100, 80)], width=100, height=80),
+        record("000002.jpg", [found((60, 10, 99, 60), 100, 80)], width=100, height=80),
     ]
     return write_run(tmp_path / "run", records, failures=["000003.jpg"])
 
