@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lostreg.errors import RunError
+from lostreg.errors import RunError, UsageError
 from lostreg.runfolder import OVERLAYS, RunFolder, differences, read_failures, read_header, read_records
 from lostreg.sources import parse_shard
 
@@ -61,7 +62,10 @@ def _check_shards(shards: Sequence[Path], headers: Sequence[dict[str, Any]]) -> 
         changes = differences(headers[0]["identity"], header["identity"])
         if changes:
             raise RunError(f"{folder} was made with other settings than {shards[0]}: {'; '.join(changes)}.")
-        index, count = parse_shard(header["shard"])
+        try:
+            index, count = parse_shard(header["shard"])
+        except UsageError as error:
+            raise RunError(f"{folder} is damaged: its shard is {header['shard']!r}.") from error
         counts.add(count)
         if index in seen:
             raise RunError(f"{folder} and {seen[index]} are both shard {header['shard']}.")
@@ -77,7 +81,11 @@ def _count_pictures(shards: Sequence[Path]) -> int:
     """Count the pictures of all shards before anything is written, and refuse one that stands in two."""
     home: dict[str, Path] = {}
     for folder in shards:
-        keys = {record.key for record in read_records(folder)} | {each["key"] for each in read_failures(folder)}
+        recorded = [record.key for record in read_records(folder)]
+        keys = {*recorded, *(each["key"] for each in read_failures(folder))}
+        if len(set(recorded)) < len(recorded):
+            twice = next(key for key, count in Counter(recorded).items() if count > 1)
+            raise RunError(f"{folder} holds two records of {twice}; make that shard anew with --overwrite.")
         for key in keys:
             if key in home:
                 raise RunError(f"{key} stands in {home[key]} and in {folder}; the sources changed between them.")

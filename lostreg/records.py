@@ -184,11 +184,38 @@ def encode_mask(mask: NDArray[np.bool_]) -> dict[str, Any]:
 
 
 def decode_mask(encoded: dict[str, Any]) -> NDArray[np.bool_]:
-    """Decode what :func:`encode_mask` made, ``(height, width)``."""
+    """Decode what :func:`encode_mask` made, ``(height, width)``.
+
+    Raises:
+        RunError: the run lengths are damaged.
+    """
     from pycocotools import mask as coco_mask
 
-    counts = encoded["counts"].encode("ascii")
+    counts = encoded["counts"].encode("ascii", "replace")
+    _check_run_lengths(counts, encoded["size"])
     return np.asarray(coco_mask.decode({"size": encoded["size"], "counts": counts}), dtype=np.bool_)
+
+
+def _check_run_lengths(counts: bytes, hw: list[int]) -> None:
+    """Refuse compressed run lengths that do not add up to the picture, on which pycocotools would crash.
+
+    Each number is written in groups of five bits, lowest first, with 0x20 for more to come and 0x10 of the last for its
+    sign; from the fourth number on it is the difference from the last but one.
+    """
+    runs: list[int] = []
+    number, shift = 0, 0
+    for character in counts:
+        group = character - 48
+        number |= (group & 0x1F) << shift
+        shift += 5
+        if not 0 <= group < 64:
+            break
+        if not group & 0x20:
+            number -= (1 << shift) if group & 0x10 else 0
+            runs.append(number + (runs[-2] if len(runs) > 2 else 0))
+            number, shift = 0, 0
+    if shift or min(runs, default=-1) < 0 or sum(runs) != hw[0] * hw[1]:
+        raise RunError(f"A mask's run lengths do not add up to its {hw[0]} x {hw[1]} pixels: the record is damaged.")
 
 
 def _rounded(box: NDArray[np.float64]) -> tuple[float, float, float, float]:

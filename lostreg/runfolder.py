@@ -92,7 +92,7 @@ class RunFolder:
             except BaseException:
                 self._release()
                 raise
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a null byte in the path
             raise _disk_error(self.path, error) from error
         return self
 
@@ -212,10 +212,10 @@ def read_header(folder: Path) -> dict[str, Any]:
     Raises:
         RunError: it is missing or damaged.
     """
+    if not has_header(folder):
+        raise RunError(f"{folder} is not a run folder: it has no {HEADER}.")
     try:
         header = json.loads((folder / HEADER).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RunError(f"{folder} is not a run folder: it has no {HEADER}.") from None
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"Cannot read {folder / HEADER}: {error}.") from error
     if not isinstance(header, dict) or header.get("format") != FORMAT:
@@ -229,6 +229,14 @@ def read_header(folder: Path) -> dict[str, Any]:
     if not all(isinstance(spent, int | float | dict) for spent in header.get("timings", {}).values()):
         raise RunError(f"{folder / HEADER} is damaged: timings must be numbers.")
     return header
+
+
+def has_header(folder: Path) -> bool:
+    """Tell whether a folder holds a ``run.json``; a pipe of that name, which would keep a reader waiting, is none."""
+    try:
+        return (folder / HEADER).is_file()
+    except (OSError, ValueError):  # a name that no file system takes
+        return False
 
 
 def read_records(folder: Path) -> Iterator[Record]:
@@ -297,8 +305,9 @@ def _json_lines(path: Path) -> Iterator[tuple[int, Any]]:
                 raise RunError(f"{path}, line {number} is damaged: {error}.") from error
 
 
-def _disk_error(path: Path, error: OSError) -> RunError:
+def _disk_error(path: Path, error: OSError | ValueError) -> RunError:
+    cause = getattr(error, "strerror", None) or error
     return RunError(
-        f"Cannot write to the run folder {path}: {error.strerror or error}; free the disk or choose another "
+        f"Cannot write to the run folder {path}: {cause}; free the disk or choose another "
         "--output, then repeat the command: what is written is kept."
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from small_runs import IDENTITY, found, record
 
@@ -59,6 +61,19 @@ def test_what_does_not_add_up_is_refused(tmp_path):
         merge_runs([one, two, three], tmp_path / "all")
     with pytest.raises(RunError, match="made without --shard"):
         merge_runs([tmp_path / "all"], tmp_path / "again")
+
+
+def test_a_damaged_shard_is_refused(tmp_path):
+    one, two, nonsense = shard(tmp_path / "1", 1, 2), shard(tmp_path / "2", 2, 2), shard(tmp_path / "3", 2, 2)
+    header = json.loads((nonsense / "run.json").read_text())
+    (nonsense / "run.json").write_text(json.dumps(header | {"shard": "9/2"}))
+    with pytest.raises(RunError, match="its shard is '9/2'"):
+        merge_runs([one, nonsense], tmp_path / "all")
+    lines = (two / "records.jsonl").read_bytes()
+    (two / "records.jsonl").write_bytes(lines + lines.splitlines(keepends=True)[0])
+    with pytest.raises(RunError, match="holds two records of"):
+        merge_runs([one, two], tmp_path / "all")
+    assert not (tmp_path / "all").exists()
 
 
 def test_a_picture_in_two_shards_is_refused(tmp_path):

@@ -70,6 +70,12 @@ def test_masks_survive_their_encoding():
         assert (decode_mask(json.loads(json.dumps(encoded))) == mask).all()
 
 
+@pytest.mark.parametrize("counts", ["", "zzzz", "0", "PPPPPPPPPPPP", "]o0", "é", "06600", "o" * 99, "1" * 99])
+def test_damaged_run_lengths_are_refused_before_they_are_decoded(counts):
+    with pytest.raises(RunError, match="do not add up"):
+        decode_mask({"size": [3, 4], "counts": counts})
+
+
 GARBLED = [{}, None, [], "text", {"key": "a"}, 3]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,15 @@ from support import small_disk
 
 from lostreg.errors import RunError
 from lostreg.records import Record, RecordedObject
-from lostreg.runfolder import RunFolder, cut_torn_line, differences, read_failures, read_header, read_records
+from lostreg.runfolder import (
+    RunFolder,
+    cut_torn_line,
+    differences,
+    has_header,
+    read_failures,
+    read_header,
+    read_records,
+)
 
 IDENTITY = {"model": "a", "input": {"max_side": 640}}
 
@@ -222,6 +231,19 @@ def test_a_folder_that_vanishes_is_noticed_and_not_made_anew(tmp_path, happens, 
         with pytest.raises(RunError, match="deleted, moved or replaced"):
             then(run)
     assert not path.exists()
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x" * 300])
+def test_a_folder_name_that_cannot_be_is_refused(tmp_path, name):
+    assert not has_header(tmp_path / name)
+    with pytest.raises(RunError, match="Cannot write to the run folder"):
+        write(tmp_path / name, ["a.jpg"])
+
+
+def test_a_pipe_for_a_header_keeps_nobody_waiting(tmp_path):
+    os.mkfifo(tmp_path / "run.json")
+    with pytest.raises(RunError, match="not a run folder"):
+        read_header(tmp_path)
 
 
 def test_a_folder_that_cannot_be_made_is_named():

@@ -212,9 +212,9 @@ def _in_shard(args: argparse.Namespace, listing: Listing) -> Listing:
 
 def _keep_recorded_choices(args: argparse.Namespace) -> None:
     """Resume a run with its own model and engine where none is named, so that what comes and goes changes nothing."""
-    from lostreg.runfolder import HEADER, read_header
+    from lostreg.runfolder import has_header, read_header
 
-    if args.output is None or args.overwrite or not (args.output / HEADER).exists():
+    if args.output is None or args.overwrite or not has_header(args.output):
         return
     identity = read_header(args.output)["identity"]
     model, engine = (kept if isinstance(kept := identity.get(name), str) else None for name in ("model", "engine"))

@@ -109,12 +109,10 @@ def _result(each: RecordedObject, record: Record, job: Job) -> dict[str, Any]:
 
 def area_of(each: RecordedObject) -> float:
     """Return an object's area in square pixels: of its mask, or of its box where it has none."""
-    from pycocotools import mask as coco_mask
-
     if each.mask is None:
         x0, y0, x1, y1 = each.bbox_xyxy
         return (x1 - x0) * (y1 - y0)
-    return float(coco_mask.area(each.mask))
+    return float(decode_mask(each.mask).sum())
 
 
 def _polygons(each: RecordedObject) -> list[list[float]]:
