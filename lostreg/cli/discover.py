@@ -167,7 +167,8 @@ class Collector:
 
 
 def _check(args: argparse.Namespace) -> None:
-    for option, value in (("--batch-size", args.batch_size), ("--workers", args.workers), ("--every", args.every)):
+    for name in ("batch_size", "workers", "every", "max_pixels"):
+        option, value = f"--{name.replace('_', '-')}", getattr(args, name)
         if value is not None and value < 1:
             raise UsageError(f"{option} must be at least 1, but it is {value}.")
     if bool(args.sources) == bool(args.dataset):

@@ -47,6 +47,8 @@ MODEL_OPTIONS = (
 METHOD_OPTIONS = ("method", "feature", "offset", "k_patches", "objects", "attention_head")
 HEAD_OPTIONS = ("head", "quality")
 
+_KIND_NAMES = {str: "text", int: "a whole number", float: "a number"}
+
 
 # as in lostreg.methods.METHODS, which would import torch
 METHODS = (
@@ -175,7 +177,7 @@ def apply_config(args: argparse.Namespace) -> None:
     """Fill options that were not given from the ``--config`` file.
 
     Raises:
-        UsageError: the file is missing or damaged, or names an option that does not exist.
+        UsageError: the file is missing or damaged, names an option that does not exist, or a value that cannot be.
     """
     if args.config is None:
         return
@@ -189,8 +191,33 @@ def apply_config(args: argparse.Namespace) -> None:
         if option not in allowed:
             near = difflib.get_close_matches(option, sorted(allowed), n=1, cutoff=0.0)[0].replace("_", "-")
             raise UsageError(f"{args.config} sets {name!r}, which is no option; did you mean {near!r}?")
+        read = _read_value(option, value)
+        if read is None:
+            kinds = " or ".join(_KIND_NAMES[kind] for kind in _kinds_of(option))
+            raise UsageError(f"{args.config} sets {name} to {value!r}, but it must be {kinds}.")
         if getattr(args, option) is None:
-            setattr(args, option, str(value) if option == "offset" else value)
+            setattr(args, option, read)
+
+
+def _kinds_of(option: str) -> tuple[type, ...]:
+    """Return the kinds of TOML value that an option takes."""
+    if option in {"layer", "max_side", "views", "looks", "attention_head"}:
+        return (int,)
+    return {"offset": (str, int, float), "k_patches": (int, float), "objects": (int, str)}.get(option, (str,))
+
+
+def _read_value(option: str, value: Any) -> Any:
+    """Return a value of a ``--config`` file as the command line would give it; ``None`` if it is of a wrong kind."""
+    if type(value) not in _kinds_of(option):  # a boolean would pass for a number
+        return None
+    match option:
+        case "offset":
+            return str(value)
+        case "k_patches":
+            return parse_k_patches(str(value))
+        case "objects":
+            return parse_objects(str(value))
+    return value
 
 
 def discoverer_from(args: argparse.Namespace) -> Discoverer:

@@ -215,6 +215,25 @@ def test_config_files_with_unknown_options_get_a_suggestion(photos, tmp_path, ca
     assert "did you mean 'max-side'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("max-side = true", "sets max-side to True, but it must be a whole number."),
+        ("layer = 1.5", "sets layer to 1.5, but it must be a whole number."),
+        ("model = 3", "sets model to 3, but it must be text."),
+        ("[head]", "sets head to {}, but it must be text."),
+        ("offset = [1]", "sets offset to [1], but it must be text or a whole number or a number."),
+        ("k-patches = 'a'", "sets k-patches to 'a', but it must be a whole number or a number."),
+        ("objects = 'many'", "--objects must be auto or a whole number from 1"),
+        ("k-patches = inf", "--k-patches must be a whole number from 1 or a fraction"),
+    ],
+)
+def test_config_files_with_values_of_a_wrong_kind_are_refused(photos, tmp_path, capsys, line, says):
+    (tmp_path / "s.toml").write_text(line + "\n")
+    assert main(["discover", str(photos), "--config", str(tmp_path / "s.toml"), "--engine", "torch", "--quiet"]) == 2
+    assert says in capsys.readouterr().err
+
+
 def start(photos, run, *options):
     command = [sys.executable, "-m", "lostreg", "discover", str(photos), "--output", str(run), *MODEL, *options]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
