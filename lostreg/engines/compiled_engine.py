@@ -8,6 +8,7 @@ graph's inputs and outputs stay where they are. What a compiled ViT gives first 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection
 from functools import cache
 from typing import Any
@@ -164,7 +165,8 @@ class OneSize(nn.Module):
     def _compile(self, inputs: torch.Tensor) -> Forward:
         view = with_fixed_rotation(self._view, inputs)
         compiled: Forward = torch.compile(view.forward_features, dynamic=False, fullgraph=True)
-        with torch._dynamo.config.patch(recompile_limit=_MOST_COMPILATIONS):
+        with torch._dynamo.config.patch(recompile_limit=_MOST_COMPILATIONS), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what the compiler imports
             compiled(inputs)
             return compiled if self._record is None else self._record(compiled, inputs)
 
@@ -187,7 +189,9 @@ def with_fixed_rotation(view: Any, inputs: torch.Tensor) -> Any:
 def _obstacle(device: torch.device) -> str | None:
     """Return what keeps PyTorch from compiling for a device, or ``None``."""
     try:
-        torch.compile(torch.neg, dynamic=False, fullgraph=True)(torch.ones(8, device=device))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what the compiler imports
+            torch.compile(torch.neg, dynamic=False, fullgraph=True)(torch.ones(8, device=device))
     except Exception as error:  # no compiler, no Triton, an old GPU: each has a class of its own
         return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return None

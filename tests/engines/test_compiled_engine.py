@@ -18,9 +18,6 @@ from lostreg.tap import tapped
 CPU = torch.device("cpu")
 GRID = (3, 4)
 
-# PyTorch's own imports, not ours to mend
-pytestmark = pytest.mark.filterwarnings("ignore:The distutils package:DeprecationWarning")
-
 
 @pytest.fixture(scope="module")
 def view():
