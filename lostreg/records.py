@@ -192,12 +192,21 @@ def decode_mask(encoded: dict[str, Any]) -> NDArray[np.bool_]:
     from pycocotools import mask as coco_mask
 
     counts = encoded["counts"].encode("ascii", "replace")
-    _check_run_lengths(counts, encoded["size"])
+    _run_lengths(counts, encoded["size"])
     return np.asarray(coco_mask.decode({"size": encoded["size"], "counts": counts}), dtype=np.bool_)
 
 
-def _check_run_lengths(counts: bytes, hw: list[int]) -> None:
-    """Refuse compressed run lengths that do not add up to the picture, on which pycocotools would crash.
+def mask_area(encoded: dict[str, Any]) -> int:
+    """Return how many pixels a mask that :func:`encode_mask` made has.
+
+    Raises:
+        RunError: the run lengths are damaged.
+    """
+    return sum(_run_lengths(encoded["counts"].encode("ascii", "replace"), encoded["size"])[1::2])
+
+
+def _run_lengths(counts: bytes, hw: list[int]) -> list[int]:
+    """Return compressed run lengths, outside and inside in turn, or refuse those on which pycocotools would crash.
 
     Each number is written in groups of five bits, lowest first, with 0x20 for more to come and 0x10 of the last for its
     sign; from the fourth number on it is the difference from the last but one.
@@ -216,6 +225,7 @@ def _check_run_lengths(counts: bytes, hw: list[int]) -> None:
             number, shift = 0, 0
     if shift or min(runs, default=-1) < 0 or sum(runs) != hw[0] * hw[1]:
         raise RunError(f"A mask's run lengths do not add up to its {hw[0]} x {hw[1]} pixels: the record is damaged.")
+    return runs
 
 
 def _rounded(box: NDArray[np.float64]) -> tuple[float, float, float, float]:

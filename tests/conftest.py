@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+with suppress(ImportError):  # PyTorch's compiler needs it, and it refuses to come after distutils, which others import
+    import setuptools  # noqa: F401
 
 from lostreg.catalogue import OFFLINE_MODEL
 from lostreg.errors import WeightsError

@@ -15,7 +15,7 @@ from lostreg.errors import RunError
 from lostreg.geometry import Frame
 from lostreg.methods.base import Proposal
 from lostreg.objects import ScoredProposal
-from lostreg.records import Record, decode_mask, encode_mask, record_of
+from lostreg.records import Record, decode_mask, encode_mask, mask_area, record_of
 from lostreg.settings import MethodSettings
 
 
@@ -68,6 +68,7 @@ def test_masks_survive_their_encoding():
         encoded = encode_mask(mask)
         assert encoded["size"] == list(mask.shape)
         assert (decode_mask(json.loads(json.dumps(encoded))) == mask).all()
+        assert mask_area(encoded) == mask.sum()
 
 
 @pytest.mark.parametrize("counts", ["", "zzzz", "0", "PPPPPPPPPPPP", "]o0", "é", "06600", "o" * 99, "1" * 99])

@@ -19,7 +19,7 @@ from lostreg.errors import RunError, UsageError
 from lostreg.export.base import CLASS_NAME, Format, Job
 from lostreg.export.outlines import polygons_of
 from lostreg.files import written_whole
-from lostreg.records import Record, RecordedObject, decode_mask
+from lostreg.records import Record, RecordedObject, decode_mask, mask_area
 
 CATEGORY_ID = 1
 
@@ -112,7 +112,7 @@ def area_of(each: RecordedObject) -> float:
     if each.mask is None:
         x0, y0, x1, y1 = each.bbox_xyxy
         return (x1 - x0) * (y1 - y0)
-    return float(decode_mask(each.mask).sum())
+    return float(mask_area(each.mask))
 
 
 def _polygons(each: RecordedObject) -> list[list[float]]:
