@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import warnings
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-with suppress(ImportError):  # PyTorch's compiler needs it, and it refuses to come after distutils, which others import
+with suppress(ImportError), warnings.catch_warnings():
+    warnings.simplefilter(
+        "ignore"
+    )  # PyTorch's compiler needs setuptools, which must come before others bring distutils
     import setuptools  # noqa: F401
 
 from lostreg.catalogue import OFFLINE_MODEL
