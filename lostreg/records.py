@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from lostreg.discover import Discovery
 
 _DECIMALS = 3
-_LONGEST_SIDE = 2**20
-"""Beyond what any format that is read can hold."""
+_LONGEST_SIDE = 2**31 - 1
+"""The most that any format that is read can hold."""
 
 
 @dataclass(frozen=True)
