@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from lostreg.draw import RGB, overlay
+from lostreg.draw import RGB, overlay, shrunk
 from lostreg.errors import RunError
 from lostreg.files import written_whole
 from lostreg.runfolder import OVERLAYS
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from lostreg.records import Record
 
 _JPEG_QUALITY = 90
+_LONGEST_SIDE = 65_500
+"""What a JPEG can hold."""
 _LONGEST_NAME = 200
 
 
@@ -43,12 +45,12 @@ def drawn_on(rgb: RGB, discovery: Discovery) -> RGB:
 
 
 def write_overlay(run: Path, record: Record, discovery: Discovery, photograph: Photograph) -> Path:
-    """Draw a discovery and write it below ``RUN/overlays``, of the size in which the picture was decoded.
+    """Draw a discovery and write it below ``RUN/overlays``, as large as the picture was decoded, if a JPEG can be.
 
     Raises:
         RunError: the folder cannot be written.
     """
-    drawn = drawn_on(photograph.rgb, discovery)
+    drawn = drawn_on(shrunk(photograph.rgb, _LONGEST_SIDE), discovery)
     target = overlay_path(run, record.key)
     try:
         with written_whole(target) as temporary:

@@ -29,6 +29,8 @@ from lostreg.images import MAX_PIXELS, SUFFIXES, Photograph, read_photograph
 ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm"})
 MAX_MEMBER_BYTES = 512 * 1024 * 1024
+_MOST_COMPRESSED = 10_000
+"""A member that claims more than so many times its archive's size is a lie, which skipping it would take for ever."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def list_sources(sources: Iterable[str], stdin: TextIO, *, every: int = 1) -> Li
     streams: list[Path] = []
     for source in sources:
         path = Path(source)
-        if source != "-" and path.is_file() and _is_stream(path):
+        if source != "-" and _is_file(path) and _is_stream(path):
             streams.append(path)
         else:
             files.extend(_expand(source, stdin))
@@ -116,15 +118,28 @@ def _expand(source: str, stdin: TextIO) -> Iterator[ImageItem]:
     path = Path(source)
     if source == "-":
         yield from _from_list(stdin, Path())
-    elif path.is_dir():
+    elif os.path.isdir(path):  # noqa: PTH112 - as in _is_file
         yield from _from_folder(path)
-    elif path.is_file() and path.suffix.lower() == ".txt":
-        with path.open(encoding="utf-8", errors="surrogateescape") as lines:
-            yield from _from_list(lines, path.parent)
+    elif _is_file(path) and path.suffix.lower() == ".txt":
+        yield from _from_list_file(path)
     elif not os.path.lexists(path) and glob.has_magic(source):
         yield from _from_glob(source)
     else:
         yield ImageItem(path.name, source, path)
+
+
+def _is_file(path: Path) -> bool:
+    """Tell whether a path is a file; of one that the system refuses to look at, the reader says why."""
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises for long names and closed folders
+
+
+def _from_list_file(path: Path) -> Iterator[ImageItem]:
+    try:
+        with path.open(encoding="utf-8", errors="surrogateescape") as lines:
+            yield from _from_list(lines, path.parent)
+    except OSError as error:
+        sentence = f"Cannot read the list {path}: {error.strerror}."
+        yield ImageItem(path.name, str(path), ImageError("unreadable", sentence))
 
 
 def _from_folder(folder: Path) -> Iterator[ImageItem]:
@@ -162,6 +177,8 @@ def _with_unique_keys(items: list[ImageItem]) -> list[ImageItem]:
         absolute = os.path.abspath(item.path)  # noqa: PTH100 - resolve() would follow links
         if key in chosen and os.path.abspath(chosen[key].path) != absolute:  # noqa: PTH100
             key = _clean(absolute)
+        while key in chosen and os.path.abspath(chosen[key].path) != absolute:  # noqa: PTH100
+            key += "~"
         chosen.setdefault(key, ImageItem(key, item.path, item.content))
     return list(chosen.values())
 
@@ -185,6 +202,8 @@ def _from_archive(path: Path) -> Iterator[ImageItem]:
     try:
         with tarfile.open(path, "r|*") as archive:
             for member in archive:
+                if member.size > path.stat().st_size * _MOST_COMPRESSED:
+                    raise tarfile.ReadError(f"{member.name} claims {member.size} bytes")
                 if not member.isfile() or PurePosixPath(member.name).suffix.lower() not in SUFFIXES:
                     continue
                 key = f"{prefix}/{_clean(member.name)}"
@@ -192,7 +211,7 @@ def _from_archive(path: Path) -> Iterator[ImageItem]:
                     key += "~"
                 seen.add(key)
                 yield ImageItem(key, f"{path}:{member.name}", _member_content(archive, member))
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, EOFError, OSError, ValueError) as error:  # ValueError: garbled extended headers
         sentence = f"The archive {path} is damaged or cut short: {error}; the pictures before that point are done."
         yield ImageItem(prefix, str(path), ImageError("damaged", sentence))
 

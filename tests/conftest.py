@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
+# PyTorch's compiler imports setuptools, which must come before others bring distutils; its warnings are not ours
 with suppress(ImportError), warnings.catch_warnings():
-    warnings.simplefilter(
-        "ignore"
-    )  # PyTorch's compiler needs setuptools, which must come before others bring distutils
+    warnings.simplefilter("ignore")
     import setuptools  # noqa: F401
 
 from lostreg.catalogue import OFFLINE_MODEL

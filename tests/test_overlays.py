@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from PIL import Image
 from support import frame_of
 
 from lostreg.discover import Discovery
-from lostreg.overlays import drawn_on, overlay_path
+from lostreg.images import Photograph
+from lostreg.overlays import drawn_on, overlay_path, write_overlay
 from lostreg.settings import MethodSettings
 
 
@@ -26,6 +31,23 @@ def test_a_discovery_is_drawn_where_it_is_on_a_copy_of_any_size(size):
     assert abs(right - 280 * size) <= 4
     assert abs(bottom - 210 * size) <= 4
     assert top > 140 * size - 30
+
+
+def test_a_picture_beyond_what_jpeg_holds_is_drawn_smaller(tmp_path):
+    wh = (66_000, 20)
+    discovery = Discovery(
+        np.array([[0.0, 0.0, 50.0, 20.0]]),
+        np.zeros((1, 20, 66_000), dtype=bool),
+        np.array([0.5]),
+        [None],
+        {},
+        replace(frame_of((1, 1)), image_wh=wh),
+        MethodSettings(),
+    )
+    record = SimpleNamespace(key="wide.png")
+    path = write_overlay(tmp_path, record, discovery, Photograph(np.zeros((20, 66_000, 3), dtype=np.uint8)))
+    with Image.open(path) as drawn:
+        assert drawn.width == 65_500
 
 
 def test_keys_that_differ_have_overlays_that_differ(tmp_path):

@@ -62,6 +62,48 @@ def test_the_same_name_in_two_folders_gets_two_keys(tree, tmp_path):
     assert any(key.endswith("other/a.jpg") for key in found)
 
 
+def test_a_key_that_collides_with_a_full_path_too_drops_no_picture(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    inside = tmp_path.as_posix().lstrip("/")  # the full path's key, as a relative path of its own
+    (tmp_path / "list.txt").write_text(f"{inside}/a.jpg\n{tmp_path}/a.jpg\n")
+    items = list(list_sources(["list.txt"], io.StringIO()).items)
+    assert len(items) == 2
+    assert len({item.key for item in items}) == 2
+
+
+def test_a_name_that_cannot_be_is_one_failed_picture(tree):
+    items = list(list_sources(["x" * 300 + ".jpg", "x" * 300 + ".txt", str(tree)], io.StringIO()).items)
+    for item in items[:2]:
+        with pytest.raises(ImageError, match="too long"):
+            item.read()
+    assert len(items) > 2
+
+
+def test_a_list_that_cannot_be_read_is_one_failed_picture(tree, monkeypatch):
+    (tree / "list.txt").write_text("a.jpg\n")
+
+    def closed(*given, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.open", closed)
+    (item,) = list_sources([str(tree / "list.txt")], io.StringIO()).items
+    with pytest.raises(ImageError, match="Cannot read the list"):
+        item.read()
+
+
+@pytest.mark.parametrize(
+    ("pax", "size"), [({"GNU.sparse.map": "a", "GNU.sparse.size": "1"}, 0), ({}, 2**62)], ids=["garbled", "lying"]
+)
+def test_an_archive_that_is_garbled_or_lies_costs_itself(tmp_path, pax, size):
+    member = tarfile.TarInfo("a.txt")
+    member.size, member.pax_headers = size, pax
+    kind = tarfile.PAX_FORMAT if pax else tarfile.GNU_FORMAT
+    (tmp_path / "a.tar").write_bytes(member.tobuf(kind) + bytes(1024))
+    (item,) = list_sources([str(tmp_path / "a.tar")], io.StringIO()).items
+    with pytest.raises(ImageError, match="damaged or cut short"):
+        item.read()
+
+
 def test_nothing_found_is_said(tmp_path):
     with pytest.raises(UsageError, match="No pictures found"):
         keys(tmp_path)
