@@ -7,7 +7,6 @@ import json
 import platform
 import shutil
 from importlib import metadata
-from importlib.util import find_spec
 from typing import Any
 
 from lostreg.catalogue import OFFLINE_MODEL
@@ -101,7 +100,7 @@ def _weights() -> dict[str, Any]:
     except WeightsError as error:
         reach = str(error)
     cached = [entry.name for entry in ENTRIES if is_cached(entry)]
-    pip = find_spec("pip") is not None
+    pip = _version("pip") is not None  # by its metadata: setuptools answers find_spec("pip") with a warning
     return {"cached": cached, "hub": reach, "pip": pip, "usable": bool(cached) or reach == "reachable" or pip}
 
 
