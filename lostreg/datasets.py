@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from lostreg.annotations import CocoFile, GroundTruth, read_coco, read_voc
 from lostreg.errors import AnnotationError, DatasetError, UsageError
-from lostreg.images import SUFFIXES
+from lostreg.sources import find_pictures
 
 DATASETS = ("voc07", "voc12", "coco", "coco20k", "folder")
 _VOC_YEARS = {"voc07": "VOC2007", "voc12": "VOC2012"}
@@ -63,7 +63,10 @@ class Dataset:
             AnnotationError: an annotation is missing or damaged.
             DatasetError: the dataset has no annotations.
         """
-        return self._read_truths()
+        try:
+            return self._read_truths()
+        except OSError as error:
+            raise _unreadable(self.name, error) from error
 
 
 def open_dataset(name: str, root: Path, split: str | None = None, annotations: Path | None = None) -> Dataset:
@@ -83,19 +86,26 @@ def open_dataset(name: str, root: Path, split: str | None = None, annotations: P
     """
     if name not in DATASETS:
         raise UsageError(f"--dataset must be one of {', '.join(DATASETS)}, but it is {name!r}.")
-    if not root.is_dir():
-        raise DatasetError(f"--root must be the folder of the dataset {name}, but {root} is not a folder.")
-    if name in _VOC_YEARS:
-        return _open_voc(name, root, split, annotations)
-    if name == "folder":
-        return _open_folder(root, split, annotations)
-    return _open_coco(name, root, split, annotations)
+    try:
+        if not root.is_dir():
+            raise DatasetError(f"--root must be the folder of the dataset {name}, but {root} is not a folder.")
+        if name in _VOC_YEARS:
+            return _open_voc(name, root, split, annotations)
+        if name == "folder":
+            return _open_folder(root, split, annotations)
+        return _open_coco(name, root, split, annotations)
+    except OSError as error:
+        raise _unreadable(name, error) from error
 
 
 def coco20k_ids() -> list[int]:
     """Return the 19,817 image ids of COCO20k, ascending (see ``lostreg/data/README.md``)."""
     packed = files("lostreg").joinpath("data", "coco20k.txt.gz").read_bytes()
     return [int(line) for line in gzip.decompress(packed).split()]
+
+
+def _unreadable(name: str, error: OSError) -> DatasetError:
+    return DatasetError(f"Cannot read the dataset {name}: {error.strerror or error} ({error.filename}).")
 
 
 def _open_voc(name: str, root: Path, split: str | None, annotations: Path | None) -> Dataset:
@@ -192,12 +202,16 @@ def _open_folder(root: Path, split: str | None, annotations: Path | None) -> Dat
     if path is not None:
         folder = root / "images" if (root / "images").is_dir() else root
         return _coco_dataset("folder", None, read_coco(path), folder)
-    pictures = (each for each in root.rglob("*") if each.suffix.lower() in SUFFIXES and each.is_file())
-    paths = {each.relative_to(root).as_posix(): each for each in pictures}
+    paths = {each.relative_to(root).as_posix(): each for each in find_pictures(root, _refuse)}
     if not paths:
         raise DatasetError(f"No picture in {root} or the folders below it.")
     images = tuple(DatasetImage(key, paths[key]) for key in sorted(paths))
     return Dataset("folder", None, images, partial(_read_xml_beside, images, root))
+
+
+def _refuse(error: OSError) -> None:
+    """Raise what keeps a folder from being listed: without its pictures a figure would be of others."""
+    raise error
 
 
 def _find_json(root: Path) -> Path | None:

@@ -39,7 +39,7 @@ from lostreg.presets import PRESETS
 from lostreg.regions import Map, bounding_box
 from lostreg.registers.choice import RegisterChoice
 from lostreg.registers.plan import RegisterPlan, plan_registers
-from lostreg.registers.views import choose_views, extract_over_views
+from lostreg.registers.views import MOST_VIEWS, choose_views, extract_over_views
 from lostreg.settings import (
     DEFAULT_MAX_SIDE,
     PARTS,
@@ -154,8 +154,8 @@ class Discoverer:
         self.input_settings = InputSettings(max_side, pad)
         self.layer = layer
         choice = None if registers is None else RegisterChoice.parse(registers)
-        if views < 1:
-            raise UsageError(f"--views must be at least 1, but it is {views}.")
+        if not 1 <= views <= MOST_VIEWS:
+            raise UsageError(f"--views must be from 1 to {MOST_VIEWS}, but it is {views}.")
         self.views = views
         target = choose_device(device)
         self.engine: Engine = make_engine(engine, precision, target)

@@ -60,6 +60,7 @@ class Evaluation:
         left_out: predicted pictures that do not belong to the evaluated split.
         keys: the evaluated pictures.
         best_ious: ``(len(keys),)``, each picture's IoU with the object overlapped best.
+        unfinished: a sentence where the run has pictures left to do.
     """
 
     corloc: Share
@@ -76,11 +77,12 @@ class Evaluation:
     left_out: int
     keys: tuple[str, ...]
     best_ious: NDArray[np.float64]
+    unfinished: str | None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """Sentences on what makes the figures doubtful."""
-        sentences = []
+        sentences = [] if self.unfinished is None else [f"{self.unfinished} Here they count as misses."]
         if (self.whole_image.percent or 0.0) > WHOLE_IMAGE_WARNING:
             sentences.append(
                 f"{self.whole_image.percent:.1f} % of the boxes are the whole picture, so this CorLoc says more about "
@@ -143,6 +145,7 @@ def evaluate(
         left_out=len(predictions.images.keys() - truths.keys()),
         keys=pairs.keys,
         best_ious=best,
+        unfinished=predictions.unfinished,
     )
 
 

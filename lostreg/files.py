@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_DEVICES = (Path("/dev"), Path("/dev/fd"))
 
 
 @contextmanager
@@ -16,8 +19,14 @@ def written_whole(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``target`` that takes its place when the block ends well.
 
     A reader sees the old file or the new one, never half of it, even if the process is killed or the disk
-    fills up; the temporary file lies on the same disk, so the last step is one rename.
+    fills up; the temporary file lies on the same disk, so the last step is one rename. A link stays and what it
+    leads to is replaced; a device or a pipe, such as ``/dev/stdout``, takes the bytes and stays too.
     """
+    if _is_stream(target):
+        with _handed_over(target) as temporary:
+            yield temporary
+        return
+    target = Path(os.path.realpath(target))
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".part", dir=target.parent)
     os.close(handle)
@@ -65,6 +74,21 @@ def cache_dir() -> Path:
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "lostreg"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lostreg"
+
+
+def _is_stream(target: Path) -> bool:
+    """Tell whether a path is no file to be replaced: among the devices even a file is somebody's open output."""
+    return target.parent in _DEVICES or (target.exists() and not (target.is_file() or target.is_dir()))
+
+
+@contextmanager
+def _handed_over(target: Path) -> Iterator[Path]:
+    """Yield a temporary path whose content goes to a device or pipe when the block ends well."""
+    with tempfile.TemporaryDirectory() as folder:
+        temporary = Path(folder, target.name)
+        yield temporary
+        with temporary.open("rb") as written, target.open("ab") as stream:
+            shutil.copyfileobj(written, stream)
 
 
 def _ages_and_sizes(folder: Path) -> Iterator[tuple[float, int, Path]]:

@@ -113,7 +113,12 @@ class Photograph:
 
 
 def read_photograph(
-    source: str | Path | bytes, *, upright: bool = True, max_pixels: int = MAX_PIXELS, needed_side: int | None = None
+    source: str | Path | bytes,
+    *,
+    upright: bool = True,
+    max_pixels: int = MAX_PIXELS,
+    needed_side: int | None = None,
+    name: str = "the picture",
 ) -> Photograph:
     """Read a picture from a file or from bytes.
 
@@ -123,12 +128,13 @@ def read_photograph(
         max_pixels: refuse more pixels than this, from the header alone.
         needed_side: the longer side that the picture will be scaled down to, which lets a much larger JPEG be
             decoded at a fraction; ``None`` decodes all pixels.
+        name: what the sentences call a picture of bytes; a file is called by its path.
 
     Raises:
         ImageError: with one of the reason words of :data:`lostreg.errors.ImageReason`.
     """
     if isinstance(source, bytes):
-        return _read_stream(io.BytesIO(source), "the picture", upright, max_pixels, needed_side)
+        return _read_stream(io.BytesIO(source), name, upright, max_pixels, needed_side)
     path = Path(source)
     try:
         if path.exists() and not path.is_file():

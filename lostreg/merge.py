@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from lostreg.errors import RunError, UsageError
-from lostreg.runfolder import OVERLAYS, RunFolder, differences, read_failures, read_header, read_records
+from lostreg.layout import OVERLAYS, has_header
+from lostreg.runfolder import RunFolder, differences, read_failures, read_header, read_records
 from lostreg.sources import parse_shard
 
 
@@ -37,14 +38,13 @@ def merge_runs(shards: Sequence[Path], output: Path) -> Merged:
     headers = [read_header(folder) for folder in shards]
     _check_shards(shards, headers)
     _check_counts(headers, _count_pictures(shards))
-    if (output / "run.json").exists():
+    if has_header(output):
         raise RunError(f"{output} is a run folder already; choose another --output.")
     with RunFolder(output, headers[0]["identity"]) as merged:
         for folder in shards:
             _copy_results(folder, merged)
         for folder in shards:
-            if (folder / OVERLAYS).is_dir():
-                shutil.copytree(folder / OVERLAYS, output / OVERLAYS, dirs_exist_ok=True)
+            _copy_overlays(folder, output)
         counts = {"done": len(merged.done), "failed": len(merged.failed)}
         kept = {name: headers[0][name] for name in ("weights", "sources", "dataset", "versions") if name in headers[0]}
         merged.save_header(**kept, shard=None, merged_from=[str(s) for s in shards], counts=counts, state="complete")
@@ -99,6 +99,14 @@ def _copy_results(folder: Path, merged: RunFolder) -> None:
     for failure in read_failures(folder):
         if failure["key"] not in merged.done:
             merged.fail(failure["key"], failure["path"], failure["reason"], failure["error"])
+
+
+def _copy_overlays(folder: Path, output: Path) -> None:
+    try:
+        if (folder / OVERLAYS).is_dir():
+            shutil.copytree(folder / OVERLAYS, output / OVERLAYS, dirs_exist_ok=True)
+    except (OSError, shutil.Error) as error:
+        raise RunError(f"Cannot copy the overlays of {folder} to {output}: {error}.") from error
 
 
 def _check_counts(headers: Sequence[dict[str, Any]], found: int) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
+import io
+import re
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import cv2
@@ -13,7 +15,7 @@ from PIL import Image
 from lostreg.draw import RGB, overlay, shrunk
 from lostreg.errors import RunError
 from lostreg.files import written_whole
-from lostreg.runfolder import OVERLAYS
+from lostreg.layout import OVERLAYS
 
 if TYPE_CHECKING:
     from lostreg.discover import Discovery
@@ -24,6 +26,8 @@ _JPEG_QUALITY = 90
 _LONGEST_SIDE = 65_500
 """What a JPEG can hold."""
 _LONGEST_NAME = 200
+_LONGEST_PATH = 1000
+"""In bytes, within what systems take: 255 for a name, and 4,096 for a path of which the run folder is a part."""
 
 
 def drawn_on(rgb: RGB, discovery: Discovery) -> RGB:
@@ -51,18 +55,40 @@ def write_overlay(run: Path, record: Record, discovery: Discovery, photograph: P
         RunError: the folder cannot be written.
     """
     drawn = drawn_on(shrunk(photograph.rgb, _LONGEST_SIDE), discovery)
+    encoded = io.BytesIO()
+    Image.fromarray(drawn).save(encoded, "JPEG", quality=_JPEG_QUALITY)
     target = overlay_path(run, record.key)
     try:
         with written_whole(target) as temporary:
-            Image.fromarray(drawn).save(temporary, "JPEG", quality=_JPEG_QUALITY)
+            temporary.write_bytes(encoded.getvalue())  # Pillow itself takes no notice of a disk that is full
     except OSError as error:
         raise RunError(f"Cannot write {target}: {error.strerror or error}; free the disk and resume.") from error
     return target
 
 
 def overlay_path(run: Path, key: str) -> Path:
-    """Return where the overlay of a key lies; the key's own suffix stays, so that a.jpg and a.png differ."""
+    """Return where the overlay of a key lies.
+
+    It has the key's name with ``.jpg`` behind it, so that a.jpg and a.png differ. Names that file systems refuse, and
+    folders that could be taken for an overlay, are shortened to their beginning and a hash.
+    """
     folder, _, name = key.rpartition("/")
-    if len(name.encode("utf-8", "surrogateescape")) > _LONGEST_NAME:
-        name = f"{name[:40]}-{hashlib.sha256(name.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"
-    return run / OVERLAYS / folder / f"{name}.jpg"
+    parts = [_hashed(part) if part.lower().endswith(".jpg") else _short(part) for part in PurePosixPath(folder).parts]
+    inside = PurePosixPath(*parts, f"{_short(name)}.jpg")
+    if len(_bytes(str(inside))) > _LONGEST_PATH:
+        inside = PurePosixPath(f"{_hashed(key)}.jpg")
+    return run / OVERLAYS / inside
+
+
+def _short(part: str) -> str:
+    return _hashed(part) if "\0" in part or len(_bytes(part)) > _LONGEST_NAME else part
+
+
+def _hashed(part: str) -> str:
+    """Return the beginning of a name, of characters that are safe everywhere, and a hash of all of it."""
+    beginning = re.sub(r"[^\w-]", "_", part[:40], flags=re.ASCII)
+    return f"{beginning}-{hashlib.sha256(_bytes(part)).hexdigest()[:16]}"
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

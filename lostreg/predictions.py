@@ -12,6 +12,7 @@ Within a picture the order of the file is kept: the first object is the one that
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,9 @@ from numpy.typing import NDArray
 
 from lostreg.annotations.strict import are_numbers, brief, is_number, is_text, is_whole, read_json
 from lostreg.errors import AnnotationError
+from lostreg.layout import RECORDS
 from lostreg.records import Record
-from lostreg.runfolder import RECORDS, read_header, read_records
+from lostreg.runfolder import read_header, read_records, unfinished
 
 _Scored = tuple[tuple[float, float, float, float], float]
 
@@ -51,10 +53,12 @@ class Predictions:
     Attributes:
         source: the file or folder they come from.
         images: by key; a picture that was looked at without finding anything has no boxes.
+        unfinished: a sentence where they come from a run that has pictures left to do.
     """
 
     source: str
     images: dict[str, PredictedBoxes]
+    unfinished: str | None = None
 
 
 def read_predictions(path: Path, keys_by_id: Mapping[int, str]) -> Predictions:
@@ -68,9 +72,9 @@ def read_predictions(path: Path, keys_by_id: Mapping[int, str]) -> Predictions:
         AnnotationError: a record is damaged, or in a frame that the dataset is not annotated in.
         RunError: the run folder is damaged.
     """
-    if path.is_dir():
-        read_header(path)
-        return Predictions(str(path), _from_records(path))
+    if os.path.isdir(path):  # noqa: PTH112 - of what the system refuses to look at, the reader says why
+        header = read_header(path)
+        return Predictions(str(path), _from_records(path), unfinished(header))
     content = read_json(path)
     if isinstance(content, list):
         return Predictions(str(path), _from_results(content, keys_by_id, path))

@@ -59,7 +59,7 @@ class Progress:
         """Return count, rate, time left and failures in one line."""
         rate = self.count / max(self.seconds, 1e-9)
         of_total = f"/{self.total}" if self.total is not None else ""
-        left = "" if self.total is None else f", {duration((self.total - self.count) / max(rate, 1e-9))} left"
+        left = f", {duration((self.total - self.count) / rate)} left" if self.total is not None and self.count else ""
         failed = f", {self.failed} failed" if self.failed else ""
         return f"{self.count}{of_total} {self.unit}, {rate:.1f} {self.unit}/s{left}{failed}"
 

@@ -1,16 +1,8 @@
 """The run folder: the only writer and reader of results, made so that nothing written is lost.
 
-::
-
-    RUN/run.json          settings, weights, versions, counts, timings; replaced whole, never edited
-    RUN/records.jsonl     one line per picture, appended and flushed as it is done
-    RUN/failures.jsonl    one line per picture that could not be done: key, path, reason, sentence
-    RUN/overlays/...      pictures for people
-    RUN/run.lock          held while a process writes here
-
-A process killed in the middle of a line leaves a torn last line; opening the folder cuts it off, and that
-picture is done again. The same command resumes a run; other settings or weights are refused with the
-difference shown.
+What lies in it is named in :mod:`lostreg.layout`. A process killed in the middle of a line leaves a torn last line;
+opening the folder cuts it off, and that picture is done again. The same command resumes a run; other settings or
+weights are refused with the difference shown.
 """
 
 from __future__ import annotations
@@ -29,17 +21,10 @@ from filelock import FileLock, Timeout
 
 from lostreg.errors import RunError
 from lostreg.files import write_text_whole
+from lostreg.layout import FAILURES, HEADER, LOCK, OVERLAYS, RECORDS, has_header
 from lostreg.records import Record
 
 FORMAT = 1
-HEADER, RECORDS, FAILURES, LOCK, OVERLAYS = (
-    "run.json",
-    "records.jsonl",
-    "failures.jsonl",
-    "run.lock",
-    "overlays",
-)
-
 _REQUIRED = {"identity": dict, "created": str, "updated": str}
 _OPTIONAL: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("counts", "timings", "weights", "versions"), (dict,)),
@@ -58,7 +43,7 @@ class RunFolder:
     Attributes:
         path: the folder.
         done: keys of the pictures that have a record.
-        failed: keys of the pictures that have a failure.
+        failed: keys of the pictures that have a failure and no record.
     """
 
     def __init__(self, path: Path, identity: dict[str, Any], *, overwrite: bool = False) -> None:
@@ -75,6 +60,7 @@ class RunFolder:
         self.done: set[str] = set()
         self.failed: set[str] = set()
         self._lock = FileLock(path / LOCK)
+        self._lock_file: os.stat_result | None = None
         self._streams: dict[str, FileIO] = {}
         self._header: dict[str, Any] = {}
 
@@ -106,19 +92,27 @@ class RunFolder:
         """Append a record; it survives the death of the process from here on."""
         self._append(RECORDS, record.to_line())
         self.done.add(record.key)
+        self.failed.discard(record.key)
 
     def fail(self, key: str, path: str, reason: str, sentence: str) -> None:
         """Append a failure."""
         line = {"key": key, "path": path, "reason": reason, "error": sentence}
-        self._append(FAILURES, json.dumps(line, separators=(",", ":")))
+        self._append(FAILURES, _compact(line))
         self.failed.add(key)
 
-    def forget_failures(self) -> None:
-        """Drop the recorded failures, so that their pictures are tried again."""
-        self._streams.pop(FAILURES).close()
-        write_text_whole(self.path / FAILURES, "")
-        self.failed.clear()
-        self._streams[FAILURES] = (self.path / FAILURES).open("ab", buffering=0)
+    def settle_failures(self) -> None:
+        """Keep one line, the last, for every picture that failed and has no record: what a retry mended goes."""
+        lines = list(read_failures(self.path))
+        failures = {failure["key"]: failure for failure in lines if failure["key"] not in self.done}
+        if len(failures) == len(lines):
+            return
+        if FAILURES in self._streams:
+            self._streams.pop(FAILURES).close()
+        try:
+            write_text_whole(self.path / FAILURES, "".join(f"{_compact(each)}\n" for each in failures.values()))
+            self._open(FAILURES)
+        except OSError as error:
+            raise _disk_error(self.path, error) from error
 
     def save_header(self, **fields: Any) -> None:
         """Write ``run.json`` whole, with the given fields replaced."""
@@ -141,6 +135,7 @@ class RunFolder:
                 f"{self.path} is being written by {text}; wait for it, or choose another --output."
             ) from None
         owner.write_text(f"process {os.getpid()} since {time.strftime('%Y-%m-%d %H:%M:%S')}\n", encoding="utf-8")
+        self._lock_file = owner.stat()
 
     def _prepare(self) -> None:
         if self.overwrite:
@@ -151,13 +146,17 @@ class RunFolder:
         self.done = {record.key for record in read_records(self.path)}
         self.failed = {failure["key"] for failure in read_failures(self.path)} - self.done
         for name in (RECORDS, FAILURES):
-            self._streams[name] = (self.path / name).open("ab", buffering=0)
+            self._open(name)
+        self.settle_failures()
         self.save_header()
+
+    def _open(self, name: str) -> None:
+        self._streams[name] = (self.path / name).open("ab", buffering=0)
 
     def _checked_header(self) -> dict[str, Any]:
         if not (self.path / HEADER).exists():
             if (self.path / RECORDS).exists() and (self.path / RECORDS).stat().st_size:
-                raise RunError(f"{self.path} has records but no {HEADER}; use --overwrite or another --output.")
+                raise RunError(f"{self.path} has records but no {HEADER}; choose another --output.")
             return {
                 "format": FORMAT,
                 "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -173,9 +172,19 @@ class RunFolder:
         return header
 
     def _delete_results(self) -> None:
-        for name in (HEADER, RECORDS, FAILURES):
+        """Delete what a run wrote, the header last: where there is none, nothing of it is ours."""
+        if not has_header(self.path):
+            found = [name for name in (HEADER, RECORDS, FAILURES, OVERLAYS) if os.path.lexists(self.path / name)]
+            if found:
+                raise RunError(
+                    f"--overwrite deletes results of lostreg alone, but {self.path} holds {', '.join(found)} and is no "
+                    f"run folder, since it has no {HEADER}; choose another --output."
+                )
+            return
+        if (self.path / OVERLAYS).is_dir():
+            shutil.rmtree(self.path / OVERLAYS)
+        for name in (RECORDS, FAILURES, HEADER):
             (self.path / name).unlink(missing_ok=True)
-        shutil.rmtree(self.path / OVERLAYS, ignore_errors=True)
 
     def _append(self, name: str, line: str) -> None:
         stream = self._streams[name]
@@ -188,14 +197,18 @@ class RunFolder:
             raise _disk_error(self.path, error) from error
 
     def _check_still_there(self, name: str, stream: FileIO) -> None:
-        """Refuse to write on into a file that was deleted or moved, which the system would allow, and lose it all."""
+        """Refuse to write on into a file that was deleted or moved, which the system would allow, and lose it all.
+
+        Without its lock another process may be writing here too.
+        """
         try:
             same = os.path.samestat((self.path / name).stat(), os.fstat(stream.fileno()))
+            held = self._lock_file is not None and os.path.samestat((self.path / LOCK).stat(), self._lock_file)
         except OSError:
-            same = False
-        if not same:
+            same = held = False
+        if not (same and held):
             raise RunError(
-                f"The run folder {self.path} was deleted, moved or replaced during the run; "
+                f"The run folder {self.path} or its {LOCK} was deleted, moved or replaced during the run; "
                 "repeat the command, which goes on with what is there."
             )
 
@@ -231,12 +244,16 @@ def read_header(folder: Path) -> dict[str, Any]:
     return header
 
 
-def has_header(folder: Path) -> bool:
-    """Tell whether a folder holds a ``run.json``; a pipe of that name, which would keep a reader waiting, is none."""
-    try:
-        return (folder / HEADER).is_file()
-    except (OSError, ValueError):  # a name that no file system takes
-        return False
+def unfinished(header: dict[str, Any]) -> str | None:
+    """Say that a run has pictures left to do; ``None`` of a run that is complete, or does not tell.
+
+    Args:
+        header: the content of ``run.json``.
+    """
+    state = header.get("state")
+    if state in (None, "complete"):
+        return None
+    return f"The run is not finished (state: {state}); the same command does the pictures that are left."
 
 
 def read_records(folder: Path) -> Iterator[Record]:
@@ -293,16 +310,29 @@ def differences(old: Any, new: Any, at: str = "") -> list[str]:
 
 
 def _json_lines(path: Path) -> Iterator[tuple[int, Any]]:
-    if not path.exists():
-        return
-    with path.open("rb") as stream:
-        for number, line in enumerate(stream, start=1):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                yield number, json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise RunError(f"{path}, line {number} is damaged: {error}.") from error
+    for number, line in enumerate(_lines(path), start=1):
+        if not line.endswith(b"\n"):
+            return
+        try:
+            yield number, json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise RunError(f"{path}, line {number} is damaged: {error}.") from error
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    try:
+        if not os.path.lexists(path):
+            return
+        if path.exists() and not path.is_file():  # a pipe would keep the reader waiting
+            raise RunError(f"Cannot read {path}: it is no regular file.")
+        with path.open("rb") as stream:
+            yield from stream
+    except OSError as error:
+        raise RunError(f"Cannot read {path}: {error.strerror or error}.") from error
+
+
+def _compact(values: dict[str, str]) -> str:
+    return json.dumps(values, separators=(",", ":"))
 
 
 def _disk_error(path: Path, error: OSError | ValueError) -> RunError:

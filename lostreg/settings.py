@@ -39,6 +39,12 @@ ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 DEFAULT_MAX_SIDE = 640
 """VOC (500) and COCO (640) stay native; a ViT's cost grows with the square of the area above it."""
 
+MOST_OFFSET = 1e30
+"""Beyond any similarity, and small enough that sums over all patches stay finite in fp32."""
+
+MOST_OBJECTS = 10_000
+"""More than any picture has."""
+
 
 @dataclass(frozen=True)
 class Offset:
@@ -76,10 +82,11 @@ class Offset:
         value = _number(text.removeprefix("q"))
         if text.startswith("q") and 0 <= value <= 1:
             return cls("quantile", value)
-        if not text.startswith("q") and math.isfinite(value):
+        if not text.startswith("q") and abs(value) <= MOST_OFFSET:
             return cls("scalar", value)
         raise UsageError(
-            f"--offset must be none, mean, a number, or q and a number from 0 to 1 (q0.5), but it is {text!r}."
+            f"--offset must be none, mean, a number up to {MOST_OFFSET:g}, or q and a number from 0 to 1 (q0.5), "
+            f"but it is {text!r}."
         )
 
     def __str__(self) -> str:
@@ -137,8 +144,10 @@ class MethodSettings:
                 "--k-patches must be a whole number from 1 or a fraction above 0 and up to 1.0, "
                 f"but it is {self.k_patches}."
             )
-        if self.objects != "auto" and self.objects < 1:
-            raise UsageError(f"--objects must be auto or a whole number from 1, but it is {self.objects}.")
+        if self.objects != "auto" and not 1 <= self.objects <= MOST_OBJECTS:
+            raise UsageError(
+                f"--objects must be auto or a whole number from 1 to {MOST_OBJECTS}, but it is {self.objects}."
+            )
         if self.attention_head < 0:
             raise UsageError(f"--attention-head must be 0 or more, but it is {self.attention_head}.")
 
@@ -181,7 +190,7 @@ def parse_k_patches(text: str) -> int | float:
         UsageError: not a number.
     """
     value = _number(text)
-    if math.isnan(value):
+    if not math.isfinite(value):
         raise UsageError(f"--k-patches must be a number, but it is {text!r}.")
     return int(text) if text.strip().lstrip("+-").isdigit() else value
 
@@ -194,8 +203,8 @@ def parse_objects(text: str) -> int | Literal["auto"]:
     """
     if text == "auto":
         return "auto"
-    if not text.isdigit():
-        raise UsageError(f"--objects must be auto or a whole number from 1, but it is {text!r}.")
+    if not (text.isdecimal() and len(text) < 10):
+        raise UsageError(f"--objects must be auto or a whole number from 1 to {MOST_OBJECTS}, but it is {text!r}.")
     return int(text)
 
 

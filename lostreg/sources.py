@@ -15,22 +15,19 @@ import glob
 import hashlib
 import os
 import re
-import tarfile
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TextIO
 
 import numpy as np
 
+from lostreg.archives import ARCHIVE_ERRORS, ARCHIVE_SUFFIXES, pictures_in
 from lostreg.errors import ImageError, UsageError
 from lostreg.images import MAX_PIXELS, SUFFIXES, Photograph, read_photograph
+from lostreg.layout import holds_overlays
 
-ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm"})
-MAX_MEMBER_BYTES = 512 * 1024 * 1024
-_MOST_COMPRESSED = 10_000
-"""A member that claims more than so many times its archive's size is a lie, which skipping it would take for ever."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,9 @@ class ImageItem:
             raise self.content
         if isinstance(self.content, Photograph):
             return self.content
-        return read_photograph(self.content, upright=upright, max_pixels=max_pixels, needed_side=needed_side)
+        return read_photograph(
+            self.content, upright=upright, max_pixels=max_pixels, needed_side=needed_side, name=self.path
+        )
 
 
 @dataclass(frozen=True)
@@ -82,6 +81,8 @@ def list_sources(sources: Iterable[str], stdin: TextIO, *, every: int = 1) -> Li
     files: list[ImageItem] = []
     streams: list[Path] = []
     for source in sources:
+        if not source:
+            raise UsageError("A source is empty, as if from an unset variable; name a picture, a folder or a list.")
         path = Path(source)
         if source != "-" and _is_file(path) and _is_stream(path):
             streams.append(path)
@@ -114,6 +115,21 @@ def parse_shard(text: str) -> tuple[int, int]:
     return index, count
 
 
+def find_pictures(folder: Path, refused: Callable[[OSError], object]) -> Iterator[Path]:
+    """Yield the pictures in a folder and below, in a stable order, but for what a run drew.
+
+    Args:
+        folder: searched without following links to folders.
+        refused: told of folders that cannot be listed.
+    """
+    for where, folders, names in os.walk(folder, onerror=refused):
+        folders[:] = sorted(each for each in folders if not holds_overlays(Path(where, each)))
+        for name in sorted(names):
+            path = Path(where, name)
+            if path.suffix.lower() in SUFFIXES:
+                yield path
+
+
 def _expand(source: str, stdin: TextIO) -> Iterator[ImageItem]:
     path = Path(source)
     if source == "-":
@@ -144,12 +160,8 @@ def _from_list_file(path: Path) -> Iterator[ImageItem]:
 
 def _from_folder(folder: Path) -> Iterator[ImageItem]:
     refused: list[OSError] = []
-    for where, folders, names in os.walk(folder, onerror=refused.append):
-        folders.sort()
-        for name in sorted(names):
-            path = Path(where, name)
-            if path.suffix.lower() in SUFFIXES:
-                yield ImageItem(path.relative_to(folder).as_posix(), str(path), path)
+    for path in find_pictures(folder, refused.append):
+        yield ImageItem(path.relative_to(folder).as_posix(), str(path), path)
     for error in refused:
         sentence = f"Cannot list the folder {error.filename}: {error.strerror}."
         yield ImageItem(str(error.filename), str(error.filename), ImageError("unreadable", sentence))
@@ -163,8 +175,10 @@ def _from_glob(pattern: str) -> Iterator[ImageItem]:
 
 
 def _from_list(lines: Iterable[str], base: Path) -> Iterator[ImageItem]:
-    for line in lines:
+    for number, line in enumerate(lines):
         name = line.rstrip("\r\n")
+        if number == 0:
+            name = name.removeprefix("\ufeff")  # the mark that some editors put in front
         if name.strip():
             yield ImageItem(name, str(base / name), base / name)
 
@@ -190,38 +204,39 @@ def _clean(key: str) -> str:
 
 
 def _chain(items: list[ImageItem], streams: list[Path], every: int) -> Iterator[ImageItem]:
+    """Yield files, then what archives and videos hold, under keys that no other picture has."""
+    seen = {item.key for item in items}
     yield from items
-    for path in streams:
-        yield from _from_video(path, every) if path.suffix.lower() in VIDEO_SUFFIXES else _from_archive(path)
+    for path in _named_once(streams):
+        for item in _from_video(path, every) if path.suffix.lower() in VIDEO_SUFFIXES else _from_archive(path):
+            key = item.key
+            while key in seen:
+                key += "~"
+            seen.add(key)
+            yield replace(item, key=key)
+
+
+def _named_once(paths: list[Path]) -> list[Path]:
+    chosen: dict[str, Path] = {}
+    for path in paths:
+        chosen.setdefault(os.path.abspath(path), path)  # noqa: PTH100 - as above
+    return list(chosen.values())
 
 
 def _from_archive(path: Path) -> Iterator[ImageItem]:
-    """Yield the pictures of a tar in order; only regular files count, and no name becomes a path on disk."""
+    """Yield the pictures of a tar in order; no name becomes a path on disk."""
     prefix = _clean(path.as_posix())
-    seen: set[str] = set()
+    empty = True
     try:
-        with tarfile.open(path, "r|*") as archive:
-            for member in archive:
-                if member.size > path.stat().st_size * _MOST_COMPRESSED:
-                    raise tarfile.ReadError(f"{member.name} claims {member.size} bytes")
-                if not member.isfile() or PurePosixPath(member.name).suffix.lower() not in SUFFIXES:
-                    continue
-                key = f"{prefix}/{_clean(member.name)}"
-                while key in seen:
-                    key += "~"
-                seen.add(key)
-                yield ImageItem(key, f"{path}:{member.name}", _member_content(archive, member))
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:  # ValueError: garbled extended headers
+        for name, content in pictures_in(path):
+            empty = False
+            yield ImageItem(f"{prefix}/{_clean(name)}", f"{path}:{name}", content)
+    except ARCHIVE_ERRORS as error:
         sentence = f"The archive {path} is damaged or cut short: {error}; the pictures before that point are done."
         yield ImageItem(prefix, str(path), ImageError("damaged", sentence))
-
-
-def _member_content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes | ImageError:
-    if member.size > MAX_MEMBER_BYTES:
-        sentence = f"{member.name} in the archive has {member.size} bytes, more than {MAX_MEMBER_BYTES}."
-        return ImageError("too-large", sentence)
-    stream = archive.extractfile(member)
-    return stream.read() if stream is not None else ImageError("unreadable", f"Cannot read {member.name}.")
+    else:
+        if empty:
+            yield ImageItem(prefix, str(path), ImageError("not-an-image", f"The archive {path} holds no picture."))
 
 
 def _from_video(path: Path, every: int) -> Iterator[ImageItem]:

@@ -119,6 +119,7 @@ def test_coco_accepts_what_its_documentation_says(tmp_path):
         ("<xmin>10<", "<xmin>NaN<", "object 1: <xmin> must be a finite number"),
         ("<xmin>10<", "<xmin>1e400<", "object 1: <xmin> must be a finite number"),
         ("<xmin>10<", "<xmin>ten<", "object 1: <xmin> must be a number"),
+        ("<xmin>10<", "<xmin>1_0<", "object 1: <xmin> must be a number"),
         ("<xmin>10<", "<xmin><", "object 1: <xmin> is empty"),
         ("<xmin>10<", "<xmin>31<", "object 1: the box must not end before it begins"),
         ("<xmax>100<", "<xmax>103<", "object 2: the box .* leaves its picture"),

@@ -18,9 +18,9 @@ MODULES = {
 
 # From pure to applied; a module imports from its own line and from those above it only.
 LAYERS = [
-    ["errors", "settings", "files", "geometry", "regions", "progress", "signals", "data"],
+    ["errors", "settings", "files", "layout", "geometry", "regions", "progress", "signals", "data"],
     ["images", "features", "graph", "catalogue", "draw", "chart"],
-    ["preprocess", "methods", "presets", "sources", "tap", "pos_embed", "weights", "heads"],
+    ["preprocess", "methods", "presets", "archives", "sources", "tap", "pos_embed", "weights", "heads"],
     ["objects", "looks", "engines", "grids", "backbone", "annotations"],
     ["registers"],
     ["discover", "datasets"],

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+from pathlib import Path
 
 import pytest
 from boxes_by_hand import coco_content, voc_xml, write_coco, write_voc
@@ -54,6 +56,37 @@ def test_a_missing_or_damaged_annotation_names_its_file(tmp_path):
     path.unlink()
     with pytest.raises(AnnotationError, match=r"No annotation file at .*000005\.xml"):
         open_dataset("voc07", root).truths()
+
+
+def test_a_pipe_for_an_annotation_keeps_nobody_waiting(tmp_path):
+    root = write_voc(tmp_path, PICTURES)
+    path = root / "VOC2007" / "Annotations" / "000005.xml"
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(AnnotationError, match=r"Cannot read .*000005\.xml: it is no regular file"):
+        open_dataset("voc07", root).truths()
+
+
+def test_a_root_that_the_system_refuses_is_a_sentence():
+    with pytest.raises(DatasetError, match="Cannot read the dataset voc07: File name too long"):
+        open_dataset("voc07", Path("x" * 5000))
+
+
+def test_a_folder_that_cannot_be_listed_does_not_shrink_the_dataset(tmp_path, monkeypatch):
+    for name in ("a.jpg", "closed/b.jpg"):
+        touch(tmp_path / name)
+        (tmp_path / name).with_suffix(".xml").write_text(voc_xml(Path(name).stem, []))
+    assert len(open_dataset("folder", tmp_path).images) == 2
+    real = os.scandir
+
+    def closed(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    with pytest.raises(DatasetError, match=r"Cannot read the dataset folder: Permission denied .*closed"):
+        open_dataset("folder", tmp_path)
 
 
 @pytest.mark.parametrize(

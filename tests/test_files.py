@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
 
 import pytest
 from support import small_disk
@@ -41,6 +42,35 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, kilobytes):
         with pytest.raises(OSError, match="No space left"):
             write_text_whole(target, "x" * 200_000)
         assert [path.name for path in disk.iterdir()] == ["filler"]
+
+
+def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "real").write_text("old")
+    (tmp_path / "link").symlink_to("folder/real")
+    (tmp_path / "dangling").symlink_to("folder/new")
+    for name, real in (("link", "real"), ("dangling", "new")):
+        write_text_whole(tmp_path / name, "text")
+        assert (tmp_path / name).is_symlink()
+        assert (tmp_path / "folder" / real).read_text() == "text"
+
+
+def test_a_pipe_takes_the_text_and_stays_a_pipe(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE, text=True) as reader:
+        write_text_whole(pipe, "text")
+        assert reader.communicate(timeout=10)[0] == "text"
+    assert pipe.is_fifo()
+
+
+def test_what_stands_among_the_devices_is_written_to_and_never_replaced(tmp_path, monkeypatch):
+    monkeypatch.setattr("lostreg.files._DEVICES", (tmp_path,))  # as /dev/stdout before a plain file of the shell's
+    (tmp_path / "stdout").write_text("first\n")
+    before = (tmp_path / "stdout").stat().st_ino
+    write_text_whole(tmp_path / "stdout", "text")
+    assert (tmp_path / "stdout").read_text() == "first\ntext"
+    assert (tmp_path / "stdout").stat().st_ino == before
 
 
 def test_names_as_long_as_the_file_system_takes(tmp_path):

@@ -8,9 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
-from support import frame_of
+from support import frame_of, small_disk
 
 from lostreg.discover import Discovery
+from lostreg.errors import RunError
 from lostreg.images import Photograph
 from lostreg.overlays import drawn_on, overlay_path, write_overlay
 from lostreg.settings import MethodSettings
@@ -50,11 +51,29 @@ def test_a_picture_beyond_what_jpeg_holds_is_drawn_smaller(tmp_path):
         assert drawn.width == 65_500
 
 
+@pytest.mark.parametrize("filler", [40, 80, 100, 120])
+def test_a_full_disk_leaves_no_half_of_an_overlay(tmp_path, filler):
+    rgb = np.random.default_rng(0).integers(0, 256, size=(280, 420, 3), dtype=np.uint8)
+    discovery = Discovery(
+        np.zeros((0, 4)), np.zeros((0, 280, 420), dtype=bool), np.zeros(0), [], {}, frame_of((20, 30)), MethodSettings()
+    )
+    with small_disk(tmp_path / "disk", 128) as disk:
+        (disk / "filler").write_bytes(bytes(filler * 1024))
+        with pytest.raises(RunError, match="No space left"):
+            write_overlay(disk, SimpleNamespace(key="a.jpg"), discovery, Photograph(rgb))
+        assert [path.name for path in disk.rglob("*") if path.is_file()] == ["filler"]
+
+
 def test_keys_that_differ_have_overlays_that_differ(tmp_path):
     keys = ["a.jpg", "a.png", "sub/a.jpg", "a.jpg/x.jpg", "x" * 250 + ".jpg", "x" * 250 + ".png"]
+    keys += ["a.jpg.jpg/x.jpg", "a.jpg.JPG/x.jpg", "a\0.jpg", "a\0b/x.jpg", "n\udcff.jpg"]
+    keys += [f"{'y' * 300}/{number}.jpg" for number in range(2)]
+    keys += [f"{'z/' * 3000}{number}.jpg" for number in range(2)]
     paths = [overlay_path(tmp_path, key) for key in keys]
     assert len(set(paths)) == len(keys)
     for path in paths:
         assert path.is_relative_to(tmp_path / "overlays")
-        assert len(path.name.encode()) < 255
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()  # no overlay stands where another needs a folder
+    assert all(path.is_file() for path in paths)
     assert paths[2] == tmp_path / "overlays" / "sub" / "a.jpg.jpg"

@@ -6,9 +6,9 @@ import pytest
 from small_runs import found, record, write_run
 
 from lostreg.errors import AnnotationError, RunError
+from lostreg.layout import HEADER, RECORDS
 from lostreg.predictions import read_predictions
 from lostreg.records import Record
-from lostreg.runfolder import HEADER, RECORDS
 
 
 def write(tmp_path, content):

@@ -18,10 +18,10 @@ from lostreg.runfolder import (
     RunFolder,
     cut_torn_line,
     differences,
-    has_header,
     read_failures,
     read_header,
     read_records,
+    unfinished,
 )
 
 IDENTITY = {"model": "a", "input": {"max_side": 640}}
@@ -58,11 +58,23 @@ def test_a_run_goes_on_where_it_was(tmp_path):
         run.fail("c.jpg", "c.jpg", "damaged", "cut")
     with RunFolder(tmp_path, IDENTITY) as run:
         assert (run.done, run.failed) == ({"a.jpg", "b.jpg"}, {"c.jpg"})
-        run.forget_failures()
-        assert run.failed == set()
         run.add(record("c.jpg"))
+        assert run.failed == set()
     with RunFolder(tmp_path, IDENTITY) as run:
         assert (run.done, run.failed) == ({"a.jpg", "b.jpg", "c.jpg"}, set())
+    assert list(read_failures(tmp_path)) == []
+
+
+def test_failures_are_settled_to_the_last_of_each_picture_without_a_record(tmp_path):
+    with RunFolder(tmp_path, IDENTITY) as run:
+        for key, sentence in (("a.jpg", "first"), ("b.jpg", "first"), ("c.jpg", "first"), ("b.jpg", "second")):
+            run.fail(key, key, "damaged", sentence)
+        run.add(record("a.jpg"))
+        run.settle_failures()
+        expected = [("b.jpg", "second"), ("c.jpg", "first")]
+        assert [(each["key"], each["error"]) for each in read_failures(tmp_path)] == expected
+        run.fail("d.jpg", "d.jpg", "damaged", "first")
+    assert [each["key"] for each in read_failures(tmp_path)] == ["b.jpg", "c.jpg", "d.jpg"]
 
 
 def test_a_last_line_torn_at_any_byte_is_cut_and_the_rest_kept(tmp_path):
@@ -113,6 +125,52 @@ def test_other_settings_are_refused_with_the_difference(tmp_path):
 def test_differences_name_every_leaf():
     assert differences({"a": 1, "b": {"c": 2}}, {"a": 1, "b": {"c": 3}, "d": 4}) == ["b.c: 2 -> 3", "d: None -> 4"]
     assert differences({}, {}) == []
+
+
+@pytest.mark.parametrize("foreign", ["records.jsonl", "failures.jsonl", "overlays/a.jpg"])
+def test_overwriting_deletes_nothing_of_others(tmp_path, foreign):
+    path = tmp_path / foreign
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("somebody's\n")
+    with pytest.raises(RunError, match="is no run folder"):
+        write(tmp_path, ["a.jpg"], overwrite=True)
+    assert path.read_text() == "somebody's\n"
+
+
+def test_overwriting_takes_overlays_along_and_leaves_other_files(tmp_path):
+    write(tmp_path, ["a.jpg"])
+    (tmp_path / "overlays").mkdir()
+    (tmp_path / "notes.txt").touch()
+    write(tmp_path, ["b.jpg"], overwrite=True)
+    assert not (tmp_path / "overlays").exists()
+    assert (tmp_path / "notes.txt").exists()
+
+
+@pytest.mark.parametrize("name", ["records.jsonl", "failures.jsonl"])
+def test_what_is_no_file_of_lines_is_refused(tmp_path, name):
+    write(tmp_path, [])
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    read = {"records.jsonl": read_records, "failures.jsonl": read_failures}[name]
+    with pytest.raises(RunError, match=f"Cannot read .*{name}: it is no regular file"):
+        list(read(tmp_path))
+
+
+def test_a_run_tells_whether_it_is_finished():
+    assert [unfinished({}), unfinished({"state": "complete"})] == [None, None]
+    for state in ("running", "stopped"):
+        assert f"not finished (state: {state})" in unfinished({"state": state})
+
+
+def test_a_lock_that_vanishes_ends_the_run_before_two_write_to_it(tmp_path):
+    with RunFolder(tmp_path, IDENTITY) as first:
+        first.add(record("a.jpg"))
+        (tmp_path / "run.lock").unlink()
+        with RunFolder(tmp_path, IDENTITY) as second:
+            with pytest.raises(RunError, match=r"its run\.lock was deleted"):
+                first.add(record("b.jpg"))
+            second.add(record("b.jpg"))
+    assert [each.key for each in read_records(tmp_path)] == ["a.jpg", "b.jpg"]
 
 
 def test_folders_that_are_no_run_are_refused(tmp_path):
@@ -235,7 +293,6 @@ def test_a_folder_that_vanishes_is_noticed_and_not_made_anew(tmp_path, happens, 
 
 @pytest.mark.parametrize("name", ["a\0b", "x" * 300])
 def test_a_folder_name_that_cannot_be_is_refused(tmp_path, name):
-    assert not has_header(tmp_path / name)
     with pytest.raises(RunError, match="Cannot write to the run folder"):
         write(tmp_path / name, ["a.jpg"])
 

@@ -59,6 +59,8 @@ def read_voc(path: Path, key: str | None = None) -> GroundTruth:
 
 def _parse(path: Path) -> ET.Element:
     try:
+        if path.exists() and not path.is_file():  # a pipe would keep the reader waiting
+            raise AnnotationError(f"Cannot read {path}: it is no regular file.")
         root = ET.fromstring(path.read_bytes(), parser=ET.XMLParser(target=_Builder()))
     except FileNotFoundError:
         raise AnnotationError(f"No annotation file at {path}.") from None
@@ -124,6 +126,8 @@ def _only_child(element: ET.Element, name: str, record: str) -> ET.Element:
 
 def _number(text: str, name: str, record: str) -> float:
     try:
+        if "_" in text:  # Python reads 1_0 as 10
+            raise ValueError
         value = float(text)
     except ValueError:
         raise AnnotationError(f"{record}: <{name}> must be a number, but it is {text[:40]!r}.") from None

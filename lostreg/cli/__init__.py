@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 from lostreg import __version__
 from lostreg.cli import bench, demo, discover, doctor, evaluate, export, fit, merge, models, registers, report
@@ -15,6 +17,15 @@ from lostreg.errors import LostregError
 COMMANDS = (discover, fit, evaluate, export, report, merge, models, registers, bench, doctor, demo)
 """Each has ``add_parser(commands)``, and sets ``run``: a function of the parsed arguments to an exit code."""
 
+SIGPIPE = 13
+"""Of a closed pipe; Windows has the number nowhere."""
+
+_STREAMS = (
+    ("stdin", "r", "surrogateescape"),
+    ("stdout", "w", "backslashreplace"),
+    ("stderr", "w", "backslashreplace"),
+)
+
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
@@ -22,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="lostreg",
         description="Find the objects in images without a single label.",
         epilog="Exit codes: 0 done, 1 unexpected, 2 usage, 3 some images failed, 4 weights or model, "
-        "5 annotations or dataset, 6 run folder, 130/143 stopped.",
+        "5 annotations or dataset, 6 run folder, 130/143 stopped, 141 nobody reads the output any more.",
     )
     parser.add_argument("--version", action="version", version=f"lostreg {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -35,6 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code."""
+    _prepare_streams()
     args = build_parser().parse_args(argv)
     try:
         code: int = args.run(args)
@@ -44,18 +56,47 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader of our output has gone (`| head`): not an error; keep Python from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        # The reader of our output has gone (`| head`), with work perhaps undone: end as Unix tools do that SIGPIPE ends
+        _drop_stdout()
+        return 128 + SIGPIPE
+    except OSError as error:
+        _drop_stdout()
+        return _report(_environment_error(error), 1, args.debug)
     except Exception as error:
         return _report(error, 1, args.debug)
     return code
 
 
+def _prepare_streams() -> None:
+    """Give closed standard streams a stand-in, and let file names pass that are not in the terminal's encoding."""
+    for name, mode, errors in _STREAMS:
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - for good
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=errors)
+
+
+def _environment_error(error: OSError) -> LostregError:
+    """Say what the system refused; without a file's name it was the output."""
+    what = f"use {error.filename}" if error.filename else "go on, or write the output"
+    made = LostregError(f"Cannot {what}: {error.strerror or error}.")
+    made.__cause__ = error
+    return made
+
+
+def _drop_stdout() -> None:
+    """Keep Python from complaining at exit that what is buffered cannot be written."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _report(error: Exception, code: int, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
-    elif code == 1:
+    elif not isinstance(error, LostregError):
         print(f"lostreg: unexpected {type(error).__name__}: {error} (--debug shows where)", file=sys.stderr)
     else:
         print(f"lostreg: {error}", file=sys.stderr)

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lostreg.cli.options import path_argument
 from lostreg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +33,9 @@ def add_parser(commands: Any) -> None:
         help="offer this model, the first one as the default, with registers as --registers of `lostreg discover` "
         "takes them; repeatable (default: the default model, and all whose weights are cached)",
     )
-    parser.add_argument("--head", type=Path, metavar="FILE", help="head of `lostreg fit` for the first --model")
+    parser.add_argument(
+        "--head", type=path_argument, metavar="FILE", help="head of `lostreg fit` for the first --model"
+    )
     parser.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--host", metavar="ADDRESS", help="listen there; 0.0.0.0 for all (default 127.0.0.1)")
     parser.add_argument("--port", type=int, metavar="N", help="(default: the first free one from 7860)")

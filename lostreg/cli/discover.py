@@ -7,7 +7,6 @@ import json
 import os
 import sys
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lostreg.cli.options import (
@@ -18,6 +17,7 @@ from lostreg.cli.options import (
     apply_config,
     discoverer_from,
     open_named_dataset,
+    path_argument,
 )
 from lostreg.errors import UsageError
 
@@ -38,6 +38,9 @@ WORTH_LANES = 8
 MOST_WORKERS = 16
 """Decoding threads beside a GPU, where no core is needed for the ViT."""
 
+MOST_AT_ONCE = 1024
+"""Pictures of a batch, and decoding threads."""
+
 OVERLAYS_UP_TO = 100
 """Without --overlays or --no-overlays, runs of up to so many pictures get them."""
 
@@ -55,7 +58,7 @@ def add_parser(commands: Any) -> None:
     )
     add_dataset_options(parser, required=False)
     run_group = parser.add_argument_group("run")
-    run_group.add_argument("--output", type=Path, metavar="RUN", help="run folder")
+    run_group.add_argument("--output", type=path_argument, metavar="RUN", help="run folder")
     run_group.add_argument("--overwrite", action="store_true", help="delete the run folder's results and start anew")
     run_group.add_argument("--retry-failed", action="store_true", help="try the pictures again that failed before")
     run_group.add_argument(
@@ -103,8 +106,13 @@ def run(args: argparse.Namespace) -> int:
         if folder is not None:
             folder.save_header(**_header(args, discoverer), grids_of_their_own=grids, state="running")
         draw = _overlay_writer(args, listing.total)
-        run_batch(discoverer, listing.items, results, plan, on_discovery=draw, stopped=stop)
-        results.finish(stopped=stop())
+        finished = False
+        try:
+            run_batch(discoverer, listing.items, results, plan, on_discovery=draw, stopped=stop)
+            finished = not stop()
+        finally:
+            results.save_counts(finished=finished)
+        results.say_counts(finished=finished)
     if stop():
         return stop.exit_code
     return 3 if results.failures else 0
@@ -120,7 +128,7 @@ class Collector:
         self.as_json = as_json
         self.quiet = quiet
         self.objects = 0
-        self.failures = len(folder.failed) if folder is not None else 0
+        self.failed_here = 0
         self.stage_ms: dict[str, float] = {}
 
     def add(self, record: Record) -> None:
@@ -140,30 +148,40 @@ class Collector:
         """Take a failure."""
         if self.folder is not None:
             self.folder.fail(key, path, reason, sentence)
-        self.failures += 1
+        self.failed_here += 1
         print(f"lostreg: {reason}: {sentence}", file=sys.stderr, flush=True)
         if self.as_json:
             print(json.dumps({"key": key, "path": path, "reason": reason, "error": sentence}), flush=True)
         self.progress.advance(failed=True)
 
-    def finish(self, *, stopped: bool) -> None:
-        """Write the counts into the run folder and say what was done."""
+    @property
+    def failures(self) -> int:
+        """How many pictures failed: of the whole run, where there is a run folder."""
+        return self.failed_here if self.folder is None else len(self.folder.failed)
+
+    def save_counts(self, *, finished: bool) -> None:
+        """Write into the run folder what was done, and whether that is all there was to do."""
+        if self.folder is None:
+            return
         count, seconds = self.progress.count, self.progress.seconds
-        if self.folder is not None:
-            done = len(self.folder.done)
-            self.folder.save_header(
-                state="stopped" if stopped else "complete",
-                counts={"done": done, "failed": self.failures, "in_this_call": count},
-                timings={
-                    "seconds": round(seconds, 2),
-                    "images_per_second": round(count / max(seconds, 1e-9), 3),
-                    "stage_ms": {stage: round(spent, 1) for stage, spent in self.stage_ms.items()},
-                },
-            )
-        if not self.quiet:
-            where = f" -> {self.folder.path}" if self.folder is not None else ""
-            state = "stopped: " if stopped else ""
-            print(f"lostreg: {state}{self.progress}, {self.objects} objects{where}", file=sys.stderr, flush=True)
+        self.folder.settle_failures()
+        self.folder.save_header(
+            state="complete" if finished else "stopped",
+            counts={"done": len(self.folder.done), "failed": self.failures, "in_this_call": count},
+            timings={
+                "seconds": round(seconds, 2),
+                "images_per_second": round(count / max(seconds, 1e-9), 3),
+                "stage_ms": {stage: round(spent, 1) for stage, spent in self.stage_ms.items()},
+            },
+        )
+
+    def say_counts(self, *, finished: bool) -> None:
+        """Say what was done, and where it is."""
+        if self.quiet:
+            return
+        where = f" -> {self.folder.path}" if self.folder is not None else ""
+        state = "" if finished else "stopped: "
+        print(f"lostreg: {state}{self.progress}, {self.objects} objects{where}", file=sys.stderr, flush=True)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -171,6 +189,8 @@ def _check(args: argparse.Namespace) -> None:
         option, value = f"--{name.replace('_', '-')}", getattr(args, name)
         if value is not None and value < 1:
             raise UsageError(f"{option} must be at least 1, but it is {value}.")
+        if name in {"batch_size", "workers"} and value is not None and value > MOST_AT_ONCE:
+            raise UsageError(f"{option} must be at most {MOST_AT_ONCE}, but it is {value}.")
     if bool(args.sources) == bool(args.dataset):
         raise UsageError("Name either the pictures (SOURCE...) or a dataset (--dataset NAME --root DIR).")
     if args.output is None:
@@ -213,7 +233,8 @@ def _in_shard(args: argparse.Namespace, listing: Listing) -> Listing:
 
 def _keep_recorded_choices(args: argparse.Namespace) -> None:
     """Resume a run with its own model and engine where none is named, so that what comes and goes changes nothing."""
-    from lostreg.runfolder import has_header, read_header
+    from lostreg.layout import has_header
+    from lostreg.runfolder import read_header
 
     if args.output is None or args.overwrite or not has_header(args.output):
         return
@@ -274,10 +295,7 @@ def _open_folder(args: argparse.Namespace, identity: dict[str, Any], stack: Exit
 
     if args.output is None:
         return None
-    folder = stack.enter_context(RunFolder(args.output, identity, overwrite=args.overwrite))
-    if args.retry_failed:
-        folder.forget_failures()
-    return folder
+    return stack.enter_context(RunFolder(args.output, identity, overwrite=args.overwrite))
 
 
 def _remaining(args: argparse.Namespace, listing: Listing, folder: RunFolder | None) -> Listing:
@@ -286,7 +304,7 @@ def _remaining(args: argparse.Namespace, listing: Listing, folder: RunFolder | N
 
     if folder is None or not (folder.done or folder.failed):
         return listing
-    known = folder.done | folder.failed
+    known = set(folder.done) if args.retry_failed else folder.done | folder.failed
     if not args.quiet:
         print(f"lostreg: resuming, {len(known)} pictures are already in {args.output}", file=sys.stderr, flush=True)
     rest = (item for item in listing.items if item.key not in known)

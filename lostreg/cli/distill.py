@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lostreg.cli.options import add_dataset_options, add_network_options, open_named_dataset
+from lostreg.cli.options import add_dataset_options, add_network_options, open_named_dataset, path_argument
 from lostreg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def add_parser(actions: Any) -> None:
     parser.add_argument("--exclude-split", metavar="NAME", help="leave out the pictures of this split of the dataset")
     parser.add_argument("--limit", type=int, metavar="N", help="take the first N pictures")
     group = parser.add_argument_group("distillation")
-    group.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the adapter")
+    group.add_argument("--output", type=path_argument, required=True, metavar="DIR", help="folder of the adapter")
     group.add_argument("--registers-count", type=int, metavar="N", help="registers to add (default 4)")
     group.add_argument("--views", type=int, metavar="N", help="views of the teacher (default 8)")
     group.add_argument("--epochs", type=int, metavar="N", help="passes over the pictures (default 3)")
@@ -45,7 +45,10 @@ def add_parser(actions: Any) -> None:
         help="what follows the teacher: x (output tokens), q, k, v, attention (default x,k,v,attention)",
     )
     group.add_argument(
-        "--keep-answers", type=Path, metavar="DIR", help="keep the teacher's answers there, for other runs to read"
+        "--keep-answers",
+        type=path_argument,
+        metavar="DIR",
+        help="keep the teacher's answers there, for other runs to read",
     )
     parser.add_argument("--json", action="store_true", help="print the settings, losses and timings as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress and no summary")

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lostreg.cli.options import add_dataset_options, open_named_dataset
+from lostreg.cli.options import add_dataset_options, open_named_dataset, output_file_argument, path_argument
 from lostreg.errors import RunError, UsageError
 
 if TYPE_CHECKING:
@@ -27,17 +27,20 @@ def add_parser(commands: Any) -> None:
         "CorLoc; a picture without a prediction is a miss.",
     )
     parser.add_argument(
-        "predictions", type=Path, metavar="RUN|PREDICTIONS.json", help="run folder, COCO results, boxes"
+        "predictions", type=path_argument, metavar="RUN|PREDICTIONS.json", help="run folder, COCO results, boxes"
     )
     add_dataset_options(parser, required=True)
     parser.add_argument("--no-hard", action="store_true", help="VOC: leave out difficult and truncated objects")
     parser.add_argument(
-        "--compare", type=Path, metavar="OTHER", help="a second run or file, tested on the same pictures"
+        "--compare", type=path_argument, metavar="OTHER", help="a second run or file, tested on the same pictures"
     )
     parser.add_argument("--published", action="store_true", help="print the literature's rows beside this one")
     parser.add_argument("--seed", type=int, default=0, metavar="INT", help="of the bootstrap intervals (default 0)")
     parser.add_argument(
-        "--json", metavar="FILE|-", help="write all figures as JSON; - prints them instead of the table"
+        "--json",
+        type=output_file_argument,
+        metavar="FILE|-",
+        help="write all figures as JSON; - prints them instead of the table",
     )
     parser.set_defaults(run=run)
 
@@ -64,7 +67,8 @@ def run(args: argparse.Namespace) -> int:
 def _report(
     args: argparse.Namespace, split: str | None, results: list[Evaluation], comparison: Comparison | None
 ) -> None:
-    if args.json != "-":
+    on_stdout = args.json == Path("-")
+    if not on_stdout:
         print("\n\n".join(_tables(args, split, results, comparison)))
     for result in results:
         for sentence in result.warnings:
@@ -72,10 +76,10 @@ def _report(
     if args.json is None:
         return
     text = json.dumps(_facts(args, split, results, comparison), indent=2, allow_nan=False)
-    if args.json == "-":
+    if on_stdout:
         print(text)
     else:
-        _write(Path(args.json), text + "\n")
+        _write(args.json, text + "\n")
 
 
 def _write(path: Path, text: str) -> None:

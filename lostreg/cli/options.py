@@ -65,13 +65,40 @@ METHODS = (
 DATASETS = ("voc07", "voc12", "coco", "coco20k", "folder")
 
 
+def path_argument(text: str) -> Path:
+    """Read a path; none at all, as from an unset variable, would name the current folder.
+
+    Raises:
+        ArgumentTypeError: it is empty, or no system takes it.
+    """
+    if not text or "\0" in text:
+        raise argparse.ArgumentTypeError(f"expected a path, but it is {text!r}")
+    return Path(text)
+
+
+def output_file_argument(text: str) -> Path:
+    """Read the path of a file to be written, which must be none of those that a run folder lives by.
+
+    Raises:
+        ArgumentTypeError: it is one, or no path.
+    """
+    from lostreg.layout import is_part_of_a_run
+
+    path = path_argument(text)
+    if is_part_of_a_run(path):
+        raise argparse.ArgumentTypeError(f"{path} belongs to the run in {path.parent}; name another file")
+    return path
+
+
 def add_dataset_options(parser: argparse.ArgumentParser, *, required: bool) -> None:
     """Add the options that name a dataset."""
     group = parser.add_argument_group("dataset")
     group.add_argument("--dataset", choices=DATASETS, required=required, help="a dataset by its layout")
-    group.add_argument("--root", type=Path, required=required, metavar="DIR", help="folder of the dataset")
+    group.add_argument("--root", type=path_argument, required=required, metavar="DIR", help="folder of the dataset")
     group.add_argument("--split", metavar="NAME", help="such as trainval (VOC's default) or val2017")
-    group.add_argument("--annotations", type=Path, metavar="FILE", help="COCO json to read instead of the usual one")
+    group.add_argument(
+        "--annotations", type=path_argument, metavar="FILE", help="COCO json to read instead of the usual one"
+    )
 
 
 def open_named_dataset(args: argparse.Namespace) -> Dataset:
@@ -94,7 +121,7 @@ def add_network_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGr
     """Add the options that say which ViT runs, and on what."""
     group = parser.add_argument_group("model (heavy step)")
     group.add_argument("--model", metavar="NAME[@REVISION]", help="short name or timm id; see `lostreg models list`")
-    group.add_argument("--checkpoint", type=Path, metavar="FILE", help="safetensors or .pth file of weights")
+    group.add_argument("--checkpoint", type=path_argument, metavar="FILE", help="safetensors or .pth file of weights")
     group.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps (default auto)")
     group.add_argument(
         "--engine",
@@ -145,7 +172,7 @@ def add_method_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the cheap step: how objects are found in the features."""
     group = parser.add_argument_group("method (cheap step)")
     group.add_argument("--method", metavar="NAME", help=f"{', '.join(METHODS)} (default: the model's preset)")
-    group.add_argument("--head", type=Path, metavar="FILE", help="head of `lostreg fit` that fitted reads")
+    group.add_argument("--head", type=path_argument, metavar="FILE", help="head of `lostreg fit` that fitted reads")
     group.add_argument(
         "--quality",
         choices=QUALITIES,
@@ -170,7 +197,7 @@ def add_method_options(parser: argparse.ArgumentParser) -> None:
 
 def add_config_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--config``."""
-    parser.add_argument("--config", type=Path, metavar="FILE.toml", help="options by their long names")
+    parser.add_argument("--config", type=path_argument, metavar="FILE.toml", help="options by their long names")
 
 
 def apply_config(args: argparse.Namespace) -> None:
@@ -183,7 +210,7 @@ def apply_config(args: argparse.Namespace) -> None:
         return
     try:
         values = tomllib.loads(args.config.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"Cannot read the settings in {args.config}: {error}.") from error
     allowed = {*MODEL_OPTIONS, *METHOD_OPTIONS, *HEAD_OPTIONS}
     for name, value in values.items():

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lostreg.cli.options import add_network_options, discoverer_from
+from lostreg.cli.options import add_network_options, discoverer_from, output_file_argument
 from lostreg.errors import ImageError, RunError, UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +26,9 @@ def add_parser(actions: Any) -> None:
     )
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="image, folder, glob, .txt list, .tar, or -")
     group = parser.add_argument_group("search")
-    group.add_argument("--output", type=Path, metavar="FILE.json", help="where the list goes (default: the cache)")
+    group.add_argument(
+        "--output", type=output_file_argument, metavar="FILE.json", help="where the list goes (default: the cache)"
+    )
     group.add_argument("--threshold", type=float, metavar="NORM", help="norm above which a patch is an outlier")
     group.add_argument(
         "--reference-layer", type=int, default=-2, metavar="INT", help="block behind which that is judged (default -2)"

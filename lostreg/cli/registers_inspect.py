@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lostreg.cli.options import add_network_options, add_registers_option, discoverer_from
+from lostreg.cli.options import add_network_options, add_registers_option, discoverer_from, path_argument
 from lostreg.cli.registers_find import choose_torch, readable
 from lostreg.errors import RunError, UsageError
 
@@ -29,7 +28,9 @@ def add_parser(actions: Any) -> None:
     )
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="image, folder, glob, .txt list, .tar, or -")
     group = parser.add_argument_group("inspection")
-    group.add_argument("--output", type=Path, required=True, metavar="DIR", help="where the page and the figures go")
+    group.add_argument(
+        "--output", type=path_argument, required=True, metavar="DIR", help="where the page and the figures go"
+    )
     group.add_argument(
         "--against", metavar="WHICH", help="a second model, or registers for the same one, shown side by side"
     )

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from lostreg.cli.options import add_dataset_options, open_named_dataset
+from lostreg.cli.options import add_dataset_options, open_named_dataset, output_file_argument, path_argument
 from lostreg.errors import UsageError
 
 
@@ -17,12 +16,14 @@ def add_parser(commands: Any) -> None:
         help="one HTML page about a run: figures, plots, pictures",
         description="Write one HTML page that holds everything it shows, to be opened in any browser or sent by mail.",
     )
-    parser.add_argument("run_folder", metavar="RUN", type=Path, help="the run folder")
+    parser.add_argument("run_folder", metavar="RUN", type=path_argument, help="the run folder")
     add_dataset_options(parser, required=False)
     parser.add_argument("--no-hard", action="store_true", help="VOC: leave out difficult and truncated objects")
     parser.add_argument("--maps", action="store_true", help="run the model again for the pictures shown, for its maps")
     parser.add_argument("--seed", type=int, default=0, metavar="INT", help="of the random pictures (default 0)")
-    parser.add_argument("--output", type=Path, metavar="FILE.html", help="the page (default: RUN/report.html)")
+    parser.add_argument(
+        "--output", type=output_file_argument, metavar="FILE.html", help="the page (default: RUN/report.html)"
+    )
     parser.set_defaults(run=run)
 
 

@@ -16,7 +16,8 @@ from lostreg.demo.views import View, drawn, view_of
 from lostreg.draw import shrunk
 from lostreg.errors import FeatureError, ImageError
 from lostreg.export import export_run
-from lostreg.runfolder import RECORDS, RunFolder
+from lostreg.layout import RECORDS
+from lostreg.runfolder import RunFolder
 from lostreg.settings import with_overrides
 from lostreg.sources import ImageItem
 

@@ -28,12 +28,14 @@ class Exported:
         images: how many pictures it covers, those without objects included.
         objects: how many objects.
         failed: how many pictures of the run failed and are left out, since nothing is known of them.
+        unfinished: a sentence where the run has pictures left to do, which are left out too.
     """
 
     path: Path
     images: int
     objects: int
     failed: int
+    unfinished: str | None
 
 
 def export_run(
@@ -66,7 +68,7 @@ def export_run(
         raise RunError(
             f"Cannot write the export to {output}: {error.strerror or error}; free the disk or choose another --output."
         ) from error
-    return Exported(path, len(job.image_ids), job.objects, job.failed)
+    return Exported(path, len(job.image_ids), job.objects, job.failed, job.unfinished)
 
 
 def _checked_shape(chosen: Format, shape: str | None) -> str:

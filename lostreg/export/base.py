@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lostreg.errors import RunError
 from lostreg.records import Record
-from lostreg.runfolder import read_failures, read_header, read_records
+from lostreg.runfolder import read_failures, read_header, read_records, unfinished
 
 CLASS_NAME = "object"
 
@@ -24,6 +24,7 @@ class Job:
         image_ids: the id of every picture by its key, from 1 in the order of the keys unless they were given.
         objects: how many objects there are.
         failed: how many pictures of the run failed.
+        unfinished: a sentence where the run has pictures left to do.
     """
 
     run: Path
@@ -32,6 +33,7 @@ class Job:
     image_ids: dict[str, int]
     objects: int
     failed: int
+    unfinished: str | None
 
     def records(self) -> Iterator[Record]:
         """Read the records anew; they are never all in memory."""
@@ -54,7 +56,7 @@ def open_job(run: Path, output: Path, shape: str) -> Job:
     Raises:
         RunError: it is no run folder, a record is damaged, or two records share a key.
     """
-    read_header(run)
+    header = read_header(run)
     keys: set[str] = set()
     objects = 0
     for record in read_records(run):
@@ -63,4 +65,5 @@ def open_job(run: Path, output: Path, shape: str) -> Job:
         keys.add(record.key)
         objects += len(record.objects)
     failed = {failure["key"] for failure in read_failures(run)} - keys
-    return Job(run, output, shape, {key: number for number, key in enumerate(sorted(keys), 1)}, objects, len(failed))
+    image_ids = {key: number for number, key in enumerate(sorted(keys), 1)}
+    return Job(run, output, shape, image_ids, objects, len(failed), unfinished(header))

@@ -48,7 +48,7 @@ def write(job: Job) -> Path:
 def _image_path(record: Record, folder: Path) -> str:
     """Return the way from a JSON's folder to its picture; the bare name where the picture is no file."""
     path = Path(record.path)
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 - a member of an archive may be longer than any path
         return PurePosixPath(record.key).name
     try:
         return Path(os.path.relpath(path.absolute(), folder.absolute())).as_posix()

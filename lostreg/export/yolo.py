@@ -29,7 +29,7 @@ def write(job: Job) -> Path:
     with written_tree(job.output / "labels") as folder:
         for record in job.records():
             write_file(folder / names[record.key], "".join(_line(each, record) for each in record.objects))
-    write_text_whole(job.output / "data.yaml", _DATA)
+        write_text_whole(job.output / "data.yaml", _DATA)  # within, so that what keeps it out leaves no labels
     return job.output
 
 

@@ -19,6 +19,9 @@ from lostreg.preprocess import InputSpec
 MAX_SHIFT = 0.15
 """Of the grid's rows and columns, rounded down to whole patches: the paper's best of 0, 10, 15 and 20 %."""
 
+MOST_VIEWS = 1000
+"""A hundred times what pays."""
+
 _CANDIDATES_PER_VIEW = 10
 
 Extract = Callable[[torch.Tensor], list[Features]]

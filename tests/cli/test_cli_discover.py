@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -92,6 +93,59 @@ def test_the_same_command_resumes_and_only_failures_are_retried(photos, tmp_path
     assert read == ["late.jpg"]
     assert len(list(read_records(run))) == 4
     assert list(read_failures(run)) == []
+
+
+def test_retrying_other_pictures_forgets_no_failure(photos, tmp_path):
+    (photos / "bad.jpg").write_text("no picture")
+    run = tmp_path / "run"
+    assert main(["discover", str(photos / "bad.jpg"), "--output", str(run), *MODEL]) == 3
+    assert main(["discover", str(photos / "a.jpg"), "--output", str(run), "--retry-failed", *MODEL]) == 3
+    assert [failure["key"] for failure in read_failures(run)] == ["bad.jpg"]
+    assert read_header(run)["counts"] == {"done": 1, "failed": 1, "in_this_call": 1}
+
+
+def test_a_reader_that_goes_away_leaves_a_run_that_says_it_is_not_finished(photos, tmp_path):
+    for number in range(6):
+        picture(photos / f"{number}.jpg")
+    run = tmp_path / "run"
+    started = start(photos, run, "--json")
+    first = json.loads(started.stdout.readline())
+    started.stdout.close()
+    said = started.stderr.read()
+    started.stderr.close()
+    assert started.wait(timeout=60) == 141
+    assert "Traceback" not in said
+    done = [record.key for record in read_records(run)]
+    assert first["key"] in done
+    assert len(done) < 9
+    assert read_header(run)["state"] == "stopped"
+    assert main(["discover", str(photos), "--output", str(run), *MODEL]) == 0
+    assert len(list(read_records(run))) == 9
+    assert read_header(run)["state"] == "complete"
+
+
+def test_repeating_a_run_that_lies_among_its_photographs_finds_no_new_ones(photos):
+    command = ["discover", str(photos), "--output", str(photos / "run"), *MODEL]
+    assert main(command) == 0
+    assert len(list((photos / "run" / "overlays").rglob("*.jpg"))) == 3
+    assert main(command) == 0
+    assert len(list(read_records(photos / "run"))) == 3
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_names_outside_the_encoding_of_the_terminal_pass(photos, encoding):
+    name = os.fsdecode(b"n\xff.jpg")
+    (photos / "a.jpg").rename(photos / name)
+    for arguments, listed in (([str(photos / name)], b""), (["-"], os.fsencode(photos / name))):
+        done = subprocess.run(
+            [sys.executable, "-m", "lostreg", "discover", *arguments, *MODEL],
+            input=listed,
+            capture_output=True,
+            check=False,
+            env=os.environ | {"PYTHONIOENCODING": f"{encoding}:strict"},
+        )
+        assert done.returncode == 0, done.stderr
+        assert b"n\\udcff.jpg" in done.stdout
 
 
 def test_the_engine_that_auto_takes_is_recorded_and_stays_that_of_the_run(photos, tmp_path, monkeypatch, capsys):
@@ -186,6 +240,11 @@ REFUSED = [
     (["--max-side", "3"], 2, "at least one patch"),
     (["--shard", "5/4"], 2, "--shard must be i/n"),
     (["--batch-size", "0"], 2, "--batch-size must be at least 1"),
+    (["--workers", "5000"], 2, "--workers must be at most 1024"),
+    (["--views", "99999999999"], 2, "--views must be from 1 to 1000"),
+    (["--objects", "10001"], 2, "--objects must be auto or a whole number from 1 to 10000"),
+    (["--offset", "1e308"], 2, "--offset must be none, mean, a number up to 1e+30"),
+    (["--model", f"{OFFLINE_MODEL}@zzz"], 4, "has one revision"),
     (["--retry-failed"], 2, "needs a run folder"),
     (["--dataset", "voc07", "--root", "."], 2, "either the pictures"),
     (["--config", "no.toml"], 2, "Cannot read the settings"),
@@ -202,7 +261,18 @@ def test_what_makes_no_sense_is_one_sentence(photos, capsys, options, code, sent
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("options", [["--k-patches", "many"], ["--objects", "some"], ["--precision", "fp8"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--k-patches", "many"],
+        ["--k-patches", "1" * 5000],
+        ["--objects", "some"],
+        ["--objects", "\u00b2"],
+        ["--objects", "1" * 5000],
+        ["--precision", "fp8"],
+        ["--output", ""],
+    ],
+)
 def test_argparse_refuses_with_exit_code_2(photos, options):
     with pytest.raises(SystemExit) as caught:
         main(["discover", str(photos), *options])
@@ -225,7 +295,8 @@ def test_config_files_with_unknown_options_get_a_suggestion(photos, tmp_path, ca
         ("offset = [1]", "sets offset to [1], but it must be text or a whole number or a number."),
         ("k-patches = 'a'", "sets k-patches to 'a', but it must be a whole number or a number."),
         ("objects = 'many'", "--objects must be auto or a whole number from 1"),
-        ("k-patches = inf", "--k-patches must be a whole number from 1 or a fraction"),
+        ("k-patches = inf", "--k-patches must be a number, but it is 'inf'."),
+        (f"offset = {'[' * 2000}{']' * 2000}", "Cannot read the settings"),
     ],
 )
 def test_config_files_with_values_of_a_wrong_kind_are_refused(photos, tmp_path, capsys, line, says):

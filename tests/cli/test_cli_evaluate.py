@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 from boxes_by_hand import write_coco, write_voc
-from small_runs import found, record, write_run
+from small_runs import IDENTITY, found, record, write_run
 
 from lostreg.cli import main
 from lostreg.cli.options import DATASETS as DATASET_NAMES
 from lostreg.datasets import DATASETS
+from lostreg.runfolder import RunFolder
 
 PICTURES = {
     "000001": [("dog", (1, 1, 50, 40))],
@@ -58,6 +59,30 @@ def test_json_for_machines(voc, run_folder, tmp_path, capsys):
     assert run_eval(run_folder, "--dataset", "voc07", "--root", voc, "--json", target) == 0
     assert json.loads(target.read_text()) == printed
     assert "CorLoc" in capsys.readouterr().out
+
+
+def test_a_run_that_is_not_finished_is_a_warning(voc, run_folder, capsys):
+    with RunFolder(run_folder, IDENTITY) as folder:
+        folder.save_header(state="stopped")
+    assert run_eval(run_folder, "--dataset", "voc07", "--root", voc, "--json", "-") == 0
+    printed = capsys.readouterr()
+    assert "The run is not finished (state: stopped)" in printed.err
+    assert any("Here they count as misses." in sentence for sentence in json.loads(printed.out)["warnings"])
+
+
+def test_the_figures_take_the_place_of_no_file_of_the_run(voc, run_folder, capsys):
+    with pytest.raises(SystemExit) as caught:
+        run_eval(run_folder, "--dataset", "voc07", "--root", voc, "--json", run_folder / "records.jsonl")
+    assert caught.value.code == 2
+    assert "belongs to the run in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["", "a\0b"])
+def test_a_path_that_is_none_is_refused(voc, run_folder, text, capsys):
+    with pytest.raises(SystemExit) as caught:
+        run_eval(run_folder, "--dataset", "voc07", "--root", voc, "--json", text)
+    assert caught.value.code == 2
+    assert "argument --json: expected a path" in capsys.readouterr().err
 
 
 def test_no_hard(voc, run_folder, capsys):

@@ -88,6 +88,47 @@ def test_an_unexpected_error_is_one_line_and_debug_shows_where(monkeypatch, caps
     assert "Traceback" in capsys.readouterr().err
 
 
+def run_in_shell(command, **options):
+    """Run a command line of a shell in which ``lostreg`` is this one."""
+    line = f'lostreg() {{ "{sys.executable}" -m lostreg "$@"; }}; {command}'
+    return subprocess.run(["bash", "-c", line], capture_output=True, check=False, timeout=100, **options)
+
+
+def test_a_reader_that_goes_away_ends_it_as_it_ends_other_tools():
+    done = run_in_shell("lostreg models list --json | true; echo ${PIPESTATUS[0]}")
+    assert (done.stdout, done.stderr) == (b"141\n", b"")
+
+
+def test_an_output_that_takes_nothing_is_a_sentence():
+    done = run_in_shell("lostreg models list --json > /dev/full")
+    assert done.returncode == 1
+    assert done.stderr == b"lostreg: Cannot go on, or write the output: No space left on device.\n"
+
+
+@pytest.mark.parametrize("closed", ["<&-", "2>&-", "<&- 2>&-"])
+def test_closed_streams_do_no_harm(closed):
+    done = run_in_shell(f"lostreg models list --json {closed}")
+    assert done.returncode == 0
+    assert len(json.loads(done.stdout)) > 15
+
+
+def test_nothing_is_read_from_a_closed_stdin():
+    done = run_in_shell("lostreg discover - <&-")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.startswith(b"lostreg: No pictures found in -")
+
+
+def test_what_the_system_refuses_is_a_sentence(monkeypatch, capsys):
+    def refuse(args):
+        raise PermissionError(13, "Permission denied", "/closed/file")
+
+    monkeypatch.setattr("lostreg.cli.doctor.examine", lambda: refuse(None))
+    assert main(["doctor"]) == 1
+    assert capsys.readouterr().err == "lostreg: Cannot use /closed/file: Permission denied.\n"
+    assert main(["doctor", "--debug"]) == 1
+    assert "in refuse" in capsys.readouterr().err
+
+
 def test_models_list_names_licences_in_both_forms(capsys):
     assert main(["models", "list"]) == 0
     text = capsys.readouterr().out

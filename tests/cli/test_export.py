@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from small_runs import DECODES_MASKS, found, record, write_run
+from small_runs import DECODES_MASKS, IDENTITY, found, record, write_run
 
 from lostreg.cli import main
 from lostreg.cli.export import FORMAT_NAMES
 from lostreg.export import FORMATS
+from lostreg.runfolder import RunFolder
 
 pytestmark = DECODES_MASKS
 
@@ -34,7 +35,17 @@ def test_json(run, tmp_path, capsys):
         "images": 1,
         "objects": 1,
         "failed": 1,
+        "unfinished": None,
     }
+
+
+def test_a_run_that_is_not_finished_is_told(run, tmp_path, capsys):
+    with RunFolder(run, IDENTITY) as folder:
+        folder.save_header(state="stopped")
+    assert main(["export", str(run), "--format", "csv", "--output", str(tmp_path / "out"), "--json"]) == 0
+    printed = capsys.readouterr()
+    assert "The run is not finished (state: stopped)" in printed.err
+    assert "The run is not finished" in json.loads(printed.out)["unfinished"]
 
 
 def test_errors_end_with_their_code_and_one_sentence(run, tmp_path, capsys):

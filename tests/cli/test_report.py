@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from small_runs import DECODES_MASKS, found, record, write_run
+from small_runs import DECODES_MASKS, IDENTITY, found, record, write_run
 
 from lostreg.cli import main
 from lostreg.cli.options import DATASETS as DATASET_NAMES
 from lostreg.datasets import DATASETS
+from lostreg.runfolder import RunFolder
 
 pytestmark = DECODES_MASKS
 
@@ -38,6 +39,22 @@ def test_what_makes_no_sense_ends_with_its_code_and_a_sentence(run, capsys, opti
     assert main(["report", str(run), *options]) == code
     assert sentence in capsys.readouterr().err
     assert not (run / "report.html").exists()
+
+
+def test_the_page_takes_the_place_of_no_file_of_the_run(run, capsys):
+    before = (run / "run.json").read_text()
+    with pytest.raises(SystemExit) as caught:
+        main(["report", str(run), "--output", str(run / "run.json")])
+    assert caught.value.code == 2
+    assert "belongs to the run in" in capsys.readouterr().err
+    assert (run / "run.json").read_text() == before
+
+
+def test_a_run_that_is_not_finished_says_so_on_its_page(run):
+    with RunFolder(run, IDENTITY) as folder:
+        folder.save_header(state="running")
+    assert main(["report", str(run)]) == 0
+    assert "The run is not finished (state: running)" in (run / "report.html").read_text()
 
 
 def test_a_folder_that_is_no_run(tmp_path, capsys):
