@@ -72,7 +72,7 @@ def write_report(
         WeightsError: ``maps`` are asked for and the weights cannot be had.
     """
     facts = read_facts(run)
-    if not facts.best_scores:
+    if not facts.best_scores and not facts.failures:
         raise RunError(f"{run} holds no picture yet, so there is nothing to report.")
     judged = _judge(run, dataset, no_hard, seed) if dataset is not None else None
     text = _document(facts, judged, maps, seed)
@@ -118,9 +118,9 @@ def _document(facts: RunFacts, judged: _Judged | None, maps: bool, seed: int) ->
         element("p", not_done, class_="warning") if not_done and judged is None else None,
         headline(facts, judged.evaluation if judged else None),
         evaluation_section(judged.evaluation, judged.name) if judged else None,
-        _legend(judged is not None, maps),
+        _legend(judged is not None, maps) if facts.best_scores else None,
         *pictures,
-        distributions(facts),
+        distributions(facts) if facts.best_scores else None,
         failures_section(facts),
         settings_section(facts),
     ]

@@ -57,6 +57,16 @@ def test_a_run_that_is_not_finished_says_so_on_its_page(run):
     assert "The run is not finished (state: running)" in (run / "report.html").read_text()
 
 
+def test_a_run_in_which_everything_failed_tells_why(tmp_path, capsys):
+    run = write_run(tmp_path / "failed", [], failures=["a.jpg"])
+    assert main(["report", str(run)]) == 0
+    page = (run / "report.html").read_text()
+    assert "a.jpg is damaged." in page
+    assert "What was found" not in page
+    assert main(["report", str(write_run(tmp_path / "empty", []))]) == 6
+    assert "holds no picture yet" in capsys.readouterr().err
+
+
 def test_a_folder_that_is_no_run(tmp_path, capsys):
     assert main(["report", str(tmp_path)]) == 6
     assert "is not a run folder" in capsys.readouterr().err
