@@ -17,7 +17,7 @@ import torch
 from common import RESULTS, write
 
 from lostreg.bench.machine import peak_memory_mb
-from lostreg.discover import on_photograph
+from lostreg.discovery import on_photograph
 from lostreg.features import Features
 from lostreg.geometry import Frame
 from lostreg.objects import find_objects

@@ -20,8 +20,8 @@ from lostreg.bench.clock import alternate, ratios
 from lostreg.bench.machine import products
 from lostreg.bench.stages import TEST_PICTURE_WH, count_gflop
 from lostreg.catalogue import OFFLINE_MODEL
-from lostreg.discover import as_photograph
 from lostreg.engines.openvino_model import converted
+from lostreg.images import as_photograph
 from lostreg.pos_embed import RememberedPositions
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from common import write
 
 from lostreg.catalogue import OFFLINE_MODEL
-from lostreg.runfolder import read_header
+from lostreg.runreader import read_header
 
 
 def discover(args: argparse.Namespace, run: Path, *more: str) -> subprocess.Popen[bytes]:

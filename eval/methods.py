@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from lostreg import Discoverer
 from lostreg.datasets import DatasetImage
-from lostreg.discover import Discovery
+from lostreg.discovery import Discovery
 from lostreg.evaluate import Evaluation, compare_runs, evaluate
 from lostreg.images import read_photograph
 from lostreg.methods import METHODS

@@ -7,7 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lostreg.discover import Discoverer, Discovery
+    from lostreg.discover import Discoverer
+    from lostreg.discovery import Discovery
     from lostreg.errors import LostregError
     from lostreg.features import Features
     from lostreg.images import Photograph, read_photograph
@@ -32,7 +33,7 @@ __all__ = [
 
 _HOMES = {
     "Discoverer": "lostreg.discover",
-    "Discovery": "lostreg.discover",
+    "Discovery": "lostreg.discovery",
     "Features": "lostreg.features",
     "LostregError": "lostreg.errors",
     "MethodSettings": "lostreg.settings",

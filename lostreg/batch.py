@@ -19,7 +19,8 @@ from typing import Protocol
 
 import torch
 
-from lostreg.discover import Discoverer, Discovery
+from lostreg.discover import Discoverer
+from lostreg.discovery import Discovery
 from lostreg.engines import is_out_of_memory
 from lostreg.errors import FeatureError, ImageError
 from lostreg.features import Features

@@ -15,28 +15,26 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from lostreg.backbone import Backbone, check_architecture, load_backbone
+from lostreg.devices import choose_device
+from lostreg.discovery import Discovery, on_photograph
 from lostreg.engines import Engine, choose_engine, make_engine
-from lostreg.errors import ImageError, UsageError
+from lostreg.errors import UsageError
 from lostreg.features import Features
 from lostreg.geometry import Frame
 from lostreg.heads import Head, read_head, shipped_head
-from lostreg.images import Photograph, read_photograph
+from lostreg.images import ImageLike, Photograph, as_photograph
 from lostreg.looks import LOOKS, extract_looks
 from lostreg.methods import get_method
 from lostreg.methods.fitted import NAME as FITTED
-from lostreg.objects import ScoredProposal, find_objects
+from lostreg.objects import find_objects
 from lostreg.preprocess import prepare
 from lostreg.presets import PRESETS
-from lostreg.regions import Map, bounding_box
 from lostreg.registers.choice import RegisterChoice
 from lostreg.registers.plan import RegisterPlan, plan_registers
 from lostreg.registers.views import MOST_VIEWS, choose_views, extract_over_views
@@ -54,39 +52,6 @@ from lostreg.settings import (
     with_overrides,
 )
 from lostreg.weights import Weights, find_entry, resolve
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    ImageLike = str | Path | bytes | Photograph | NDArray[np.uint8] | Image
-
-
-@dataclass(frozen=True)
-class Discovery:
-    """What was found on one photograph. Coordinates are those of the displayed picture.
-
-    Attributes:
-        boxes_xyxy: ``(n, 4)`` ``float64``, continuous pixels, ``0 <= x0 < x1 <= width``. The extents of the masks,
-            except where the method makes its box otherwise (head-consensus).
-        masks: ``(n, height, width)`` ``bool``.
-        scores: ``(n,)`` ``float64`` in [0, 1]: how clearly each object stands out.
-        seeds_xy: ``(x, y)`` of the patch each object grew from, or ``None`` where the method has no seed.
-        maps: named ``(h, w)`` ``float32`` maps on the patch grid that explain the first object.
-        frame: how the patch grid lies on the photograph.
-        settings: how it was found.
-    """
-
-    boxes_xyxy: NDArray[np.float64]
-    masks: NDArray[np.bool_]
-    scores: NDArray[np.float64]
-    seeds_xy: list[tuple[float, float] | None]
-    maps: dict[str, Map]
-    frame: Frame
-    settings: MethodSettings
-
-    def __len__(self) -> int:
-        """Return the number of objects."""
-        return len(self.scores)
 
 
 class Discoverer:
@@ -346,68 +311,3 @@ def check_looks(looks: int, views: int, method: str) -> int:
     if looks > 1 and views > 1:
         raise UsageError("--looks pools votes and --views averages features; give one of the two.")
     return looks
-
-
-def on_photograph(found: list[ScoredProposal], frame: Frame, settings: MethodSettings) -> Discovery:
-    """Carry proposals from the patch grid to the photograph."""
-    width, height = frame.image_wh
-    boxes = [frame.box_to_image(each.proposal.box_grid or bounding_box(each.proposal.region)) for each in found]
-    masks = [frame.mask_to_image(each.proposal.region) for each in found]
-    seeds = [each.proposal.seed_rc for each in found]
-    return Discovery(
-        boxes_xyxy=np.array(boxes, dtype=np.float64).reshape(-1, 4),
-        masks=np.stack(masks) if masks else np.zeros((0, height, width), dtype=np.bool_),
-        scores=np.array([each.score for each in found], dtype=np.float64),
-        seeds_xy=[None if seed is None else frame.patch_centre_to_image(*seed) for seed in seeds],
-        maps=found[0].proposal.maps if found else {},
-        frame=frame,
-        settings=settings,
-    )
-
-
-def as_photograph(image: ImageLike, *, needed_side: int | None = None) -> Photograph:
-    """Read whatever stands for a picture.
-
-    Args:
-        image: see :meth:`Discoverer.extract`.
-        needed_side: the longer side that it will be scaled down to, see :func:`~lostreg.images.read_photograph`.
-
-    Raises:
-        ImageError: the picture cannot be read, or an array is not ``(height, width, 3)`` ``uint8``.
-    """
-    if isinstance(image, Photograph):
-        return image
-    if isinstance(image, str | Path | bytes):
-        return read_photograph(image, needed_side=needed_side)
-    if not isinstance(image, np.ndarray):
-        return Photograph(np.asarray(image.convert("RGB")))
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
-        raise ImageError(
-            "not-an-image",
-            f"Expected an RGB array (height, width, 3) of uint8, found {image.shape} of {image.dtype}.",
-        )
-    return Photograph(image)
-
-
-def choose_device(name: str) -> torch.device:
-    """Return a device that exists here; ``auto`` takes CUDA, then MPS, then the CPU.
-
-    Raises:
-        UsageError: the device is unknown or not present.
-    """
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UsageError(f"--device must be auto, cpu, cuda, cuda:N or mps, but it is {name!r}.") from None
-    present = {
-        "cpu": 1,
-        "cuda": torch.cuda.device_count(),
-        "mps": int(torch.backends.mps.is_available()),
-    }.get(device.type, 0)
-    if (device.index or 0) >= present:
-        raise UsageError(f"--device {name} is not present here ({present} of type {device.type} found).")
-    return device

@@ -112,6 +112,10 @@ class Photograph:
         return self.full_wh or (self.rgb.shape[1], self.rgb.shape[0])
 
 
+ImageLike = str | Path | bytes | Photograph | NDArray[np.uint8] | Image.Image
+"""What stands for a picture where one is asked for in Python."""
+
+
 def read_photograph(
     source: str | Path | bytes,
     *,
@@ -148,6 +152,30 @@ def read_photograph(
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         cause = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ImageError("unreadable", f"Cannot read {path}: {cause}.") from error
+
+
+def as_photograph(image: ImageLike, *, needed_side: int | None = None) -> Photograph:
+    """Read whatever stands for a picture.
+
+    Args:
+        image: see :meth:`lostreg.Discoverer.extract`.
+        needed_side: the longer side that it will be scaled down to, see :func:`read_photograph`.
+
+    Raises:
+        ImageError: the picture cannot be read, or an array is not ``(height, width, 3)`` ``uint8``.
+    """
+    if isinstance(image, Photograph):
+        return image
+    if isinstance(image, str | Path | bytes):
+        return read_photograph(image, needed_side=needed_side)
+    if not isinstance(image, np.ndarray):
+        return Photograph(np.asarray(image.convert("RGB")))
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+        raise ImageError(
+            "not-an-image",
+            f"Expected an RGB array (height, width, 3) of uint8, found {image.shape} of {image.dtype}.",
+        )
+    return Photograph(image)
 
 
 def read_size(path: Path, *, upright: bool = True) -> tuple[int, int] | None:

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lostreg.discover import Discoverer, Discovery
+from lostreg.discover import Discoverer
+from lostreg.discovery import Discovery
 from lostreg.images import Photograph
 from lostreg.registers.inspection import (
     REFERENCE_LAYER,

@@ -11,7 +11,8 @@ from typing import Any
 
 from lostreg.errors import RunError, UsageError
 from lostreg.layout import OVERLAYS, has_header
-from lostreg.runfolder import RunFolder, differences, read_failures, read_header, read_records
+from lostreg.runfolder import RunFolder, differences
+from lostreg.runreader import read_failures, read_header, read_records
 from lostreg.sources import parse_shard
 
 

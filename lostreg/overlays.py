@@ -18,7 +18,7 @@ from lostreg.files import written_whole
 from lostreg.layout import OVERLAYS
 
 if TYPE_CHECKING:
-    from lostreg.discover import Discovery
+    from lostreg.discovery import Discovery
     from lostreg.images import Photograph
     from lostreg.records import Record
 

@@ -25,7 +25,7 @@ from lostreg.annotations.strict import are_numbers, brief, is_number, is_text, i
 from lostreg.errors import AnnotationError
 from lostreg.layout import RECORDS
 from lostreg.records import Record
-from lostreg.runfolder import read_header, read_records, unfinished
+from lostreg.runreader import read_header, read_records, unfinished
 
 _Scored = tuple[tuple[float, float, float, float], float]
 

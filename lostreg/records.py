@@ -14,7 +14,7 @@ from lostreg.errors import RunError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lostreg.discover import Discovery
+    from lostreg.discovery import Discovery
 
 _DECIMALS = 3
 _LONGEST_SIDE = 2**31 - 1

@@ -18,14 +18,14 @@ MODULES = {
 
 # From pure to applied; a module imports from its own line and from those above it only.
 LAYERS = [
-    ["errors", "settings", "files", "layout", "geometry", "regions", "progress", "signals", "data"],
+    ["errors", "devices", "settings", "files", "layout", "geometry", "regions", "progress", "signals", "data"],
     ["images", "features", "graph", "catalogue", "draw", "chart"],
     ["preprocess", "methods", "presets", "archives", "sources", "tap", "pos_embed", "weights", "heads"],
     ["objects", "looks", "engines", "grids", "backbone", "annotations"],
     ["registers"],
-    ["discover", "datasets"],
+    ["discovery", "discover", "datasets"],
     ["records"],
-    ["runfolder", "batch"],
+    ["runreader", "runfolder", "batch"],
     ["overlays", "merge", "predictions", "published", "metrics"],
     ["evaluate", "export", "laboratory", "fit"],
     ["report", "demo", "bench"],

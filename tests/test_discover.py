@@ -15,10 +15,11 @@ from PIL import Image
 from support import features_of
 
 from lostreg import Discoverer
-from lostreg.discover import as_photograph, choose_device, choose_method
+from lostreg.devices import choose_device
+from lostreg.discover import choose_method
 from lostreg.errors import FeatureError, ImageError, ModelError, UsageError, WeightsError
 from lostreg.heads import shipped_head
-from lostreg.images import read_photograph
+from lostreg.images import as_photograph, read_photograph
 from lostreg.methods.lost import propose
 from lostreg.preprocess import prepare
 from lostreg.regions import bounding_box

@@ -9,7 +9,8 @@ from small_runs import IDENTITY, found, record
 
 from lostreg.errors import RunError
 from lostreg.merge import merge_runs
-from lostreg.runfolder import RunFolder, read_failures, read_header, read_records
+from lostreg.runfolder import RunFolder
+from lostreg.runreader import read_failures, read_header, read_records
 from lostreg.sources import in_shard
 
 KEYS = [f"{number}.jpg" for number in range(40)]

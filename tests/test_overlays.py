@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from support import frame_of, small_disk
 
-from lostreg.discover import Discovery
+from lostreg.discovery import Discovery
 from lostreg.errors import RunError
 from lostreg.images import Photograph
 from lostreg.overlays import drawn_on, overlay_path, write_overlay

@@ -10,7 +10,7 @@ import pytest
 from small_runs import DECODES_MASKS
 from support import frame_of
 
-from lostreg.discover import on_photograph
+from lostreg.discovery import on_photograph
 from lostreg.errors import RunError
 from lostreg.geometry import Frame
 from lostreg.methods.base import Proposal

@@ -14,15 +14,8 @@ from support import small_disk
 
 from lostreg.errors import RunError
 from lostreg.records import Record, RecordedObject
-from lostreg.runfolder import (
-    RunFolder,
-    cut_torn_line,
-    differences,
-    read_failures,
-    read_header,
-    read_records,
-    unfinished,
-)
+from lostreg.runfolder import RunFolder, cut_torn_line, differences
+from lostreg.runreader import read_failures, read_header, read_records, unfinished
 
 IDENTITY = {"model": "a", "input": {"max_side": 640}}
 

@@ -23,7 +23,8 @@ from lostreg.batch import BatchPlan, run_batch
 from lostreg.bench.baseline import published_box
 from lostreg.bench.clock import alternate, ratios
 from lostreg.bench.machine import machine, peak_memory_mb, products, synchronise
-from lostreg.discover import Discoverer, on_photograph
+from lostreg.discover import Discoverer
+from lostreg.discovery import on_photograph
 from lostreg.engines import lanes_for_many, most_own_grids
 from lostreg.errors import UsageError
 from lostreg.geometry import Frame

@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _plan(args: argparse.Namespace) -> Distillation:
     from lostreg.backbone import load_backbone
-    from lostreg.discover import choose_device
+    from lostreg.devices import choose_device
     from lostreg.registers.distill import Distillation
     from lostreg.settings import DEFAULT_MAX_SIDE, InputSettings
     from lostreg.weights import resolve

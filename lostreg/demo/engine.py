@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from lostreg.demo.gpu import on_gpu
 from lostreg.demo.limits import DISPLAY_SIDE, MEGABYTE, decode
 from lostreg.demo.models import Models
-from lostreg.discover import Discovery
+from lostreg.discovery import Discovery
 from lostreg.draw import shrunk
 from lostreg.features import Features
 from lostreg.images import Photograph

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lostreg.demo.engine import Analysed
 from lostreg.demo.limits import MAP_SIDE
-from lostreg.discover import Discovery
+from lostreg.discovery import Discovery
 from lostreg.draw import heat_map, shrunk
 from lostreg.features import Features
 from lostreg.geometry import Frame

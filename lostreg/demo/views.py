@@ -12,7 +12,7 @@ from lostreg.demo import reproduce
 from lostreg.demo.engine import Analysed, Engine
 from lostreg.demo.limits import read_bytes
 from lostreg.demo.uploads import Upload
-from lostreg.discover import Discovery
+from lostreg.discovery import Discovery
 from lostreg.overlays import drawn_on
 from lostreg.records import Record, record_of
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lostreg.errors import RunError
 from lostreg.records import Record
-from lostreg.runfolder import read_failures, read_header, read_records, unfinished
+from lostreg.runreader import read_failures, read_header, read_records, unfinished
 
 CLASS_NAME = "object"
 

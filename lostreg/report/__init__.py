@@ -24,7 +24,7 @@ from lostreg.report.sections import (
     moment,
     settings_section,
 )
-from lostreg.runfolder import unfinished
+from lostreg.runreader import unfinished
 
 if TYPE_CHECKING:
     from lostreg.datasets import Dataset

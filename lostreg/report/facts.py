@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lostreg.runfolder import read_failures, read_header, read_records
+from lostreg.runreader import read_failures, read_header, read_records
 
 
 @dataclass(frozen=True, eq=False)

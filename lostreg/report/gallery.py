@@ -20,7 +20,7 @@ from lostreg.errors import ImageError
 from lostreg.images import read_photograph
 from lostreg.records import Record, decode_mask
 from lostreg.report.markup import Html, element
-from lostreg.runfolder import read_records
+from lostreg.runreader import read_records
 
 LONGEST = 480
 MAP_LONGEST = 240

@@ -20,7 +20,7 @@ from lostreg.catalogue import OFFLINE_MODEL
 from lostreg.cli import main
 from lostreg.cli.discover import _plan
 from lostreg.engines import make_engine, native_precisions
-from lostreg.runfolder import read_failures, read_header, read_records
+from lostreg.runreader import read_failures, read_header, read_records
 
 pytestmark = pytest.mark.weights
 NAMED = ("--model", OFFLINE_MODEL)

@@ -13,7 +13,7 @@ from support import picture
 from lostreg.catalogue import OFFLINE_MODEL
 from lostreg.cli import main
 from lostreg.registers.neuron_list import Neuron, NeuronList
-from lostreg.runfolder import read_header, read_records
+from lostreg.runreader import read_header, read_records
 
 pytestmark = pytest.mark.weights
 MODEL = ("--model", OFFLINE_MODEL, "--quiet")

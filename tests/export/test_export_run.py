@@ -57,7 +57,7 @@ def test_an_error_half_way_leaves_nothing_behind(run, tmp_path, format, monkeypa
     real = run / "records.jsonl"
 
     def stops_after_one(job):
-        from lostreg.runfolder import read_records
+        from lostreg.runreader import read_records
 
         yield next(read_records(real.parent))
         raise OSError(28, "No space left on device")

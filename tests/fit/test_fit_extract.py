@@ -11,7 +11,7 @@ from heads_by_hand import head_of
 from maps_by_hand import extent, patches
 from support import features_of
 
-from lostreg.discover import on_photograph
+from lostreg.discovery import on_photograph
 from lostreg.fit.extract import entry_of
 from lostreg.fit.holdout import head_box
 from lostreg.geometry import Frame

@@ -8,7 +8,7 @@ import torch
 from maps_by_hand import extent, heaviest, iou, is_close_call, patches
 from support import features_of
 
-from lostreg.discover import on_photograph
+from lostreg.discovery import on_photograph
 from lostreg.features import Features
 from lostreg.geometry import Frame
 from lostreg.methods.head_consensus import LEVELS, propose, vote

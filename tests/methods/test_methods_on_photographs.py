@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lostreg.datasets import open_dataset
-from lostreg.discover import on_photograph
+from lostreg.discovery import on_photograph
 from lostreg.evaluate import evaluate
 from lostreg.methods import METHODS, tokencut
 from lostreg.objects import ScoredProposal

@@ -8,9 +8,9 @@ import torch
 from support import frame_of, picture, stub_discoverer
 
 from lostreg import Discoverer
-from lostreg.discover import as_photograph
 from lostreg.errors import UsageError
 from lostreg.features import Features
+from lostreg.images import as_photograph
 from lostreg.preprocess import InputSpec
 from lostreg.registers.views import View, choose_views, extract_over_views, move, patches_shown
 
