@@ -15,9 +15,8 @@ from PIL import Image
 from support import features_of
 
 from lostreg import Discoverer
-from lostreg.devices import choose_device
 from lostreg.discover import choose_method
-from lostreg.errors import FeatureError, ImageError, ModelError, UsageError, WeightsError
+from lostreg.errors import FeatureError, ModelError, UsageError, WeightsError
 from lostreg.heads import shipped_head
 from lostreg.images import as_photograph, read_photograph
 from lostreg.methods.lost import propose
@@ -163,16 +162,6 @@ NONSENSE = [
 def test_nonsense_is_refused_when_the_discoverer_is_built(given, error):
     with pytest.raises(error):
         Discoverer(**({"model": "dinov2-s14-imgfocus"} | given))
-
-
-@pytest.mark.parametrize("shape", [(0, 4, 3), (4, 4), (4, 4, 4), (2, 4, 4, 3)])
-def test_arrays_that_are_no_rgb_picture_are_refused(shape):
-    with pytest.raises(ImageError, match="RGB array"):
-        as_photograph(np.zeros(shape, dtype=np.uint8))
-
-
-def test_auto_device_exists():
-    assert choose_device("auto").type in {"cpu", "cuda", "mps"}
 
 
 @pytest.mark.parametrize(

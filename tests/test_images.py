@@ -16,7 +16,7 @@ from PIL import Image
 from support import picture
 
 from lostreg.errors import ImageError
-from lostreg.images import MAX_PIXELS, jpeg_fraction, read_photograph, read_size
+from lostreg.images import MAX_PIXELS, as_photograph, jpeg_fraction, read_photograph, read_size
 
 MODES = [("1", "png"), ("L", "png"), ("LA", "png"), ("P", "png"), ("PA", "tif"), ("RGB", "jpg"), ("RGBA", "png")]
 MODES += [("CMYK", "jpg"), ("YCbCr", "jpg"), ("RGB", "webp"), ("RGB", "bmp"), ("P", "gif"), ("LAB", "tif")]
@@ -268,3 +268,9 @@ def test_mutated_pictures_are_read_or_refused_and_nothing_else(tmp_path):
         except ImageError:
             refused += 1
     assert 300 < refused < 1800
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 3), (4, 4), (4, 4, 4), (2, 4, 4, 3)])
+def test_arrays_that_are_no_rgb_picture_are_refused(shape):
+    with pytest.raises(ImageError, match="RGB array"):
+        as_photograph(np.zeros(shape, dtype=np.uint8))
