@@ -12,6 +12,7 @@ import lzma
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
@@ -22,8 +23,8 @@ ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 
 MAX_MEMBER_BYTES = 512 * 1024 * 1024
 
-ARCHIVE_ERRORS = (tarfile.TarError, EOFError, OSError, ValueError, zlib.error, lzma.LZMAError)
-"""What a damaged archive raises; ``ValueError`` comes of garbled extended headers."""
+ARCHIVE_ERRORS = (tarfile.TarError, EOFError, OSError, ValueError, RecursionError, zlib.error, lzma.LZMAError)
+"""What a damaged archive raises; ``ValueError`` comes of garbled extended headers, the recursion of chains of them."""
 
 _MOST_COMPRESSED = 10_000
 """A member that claims more than so many times its archive's size is a lie, which skipping it would take for ever."""
@@ -46,17 +47,43 @@ class _Member(tarfile.TarInfo):
             raise tarfile.ReadError(f"{error} where a member or the end's mark should be") from error
 
 
-def pictures_in(path: Path) -> Iterator[tuple[str, bytes | ImageError]]:
+class _StopAskedError(Exception):
+    """The stop that was asked for, on its way out of ``tarfile``."""
+
+
+class _Watched:
+    """A stream that can be left in the middle of a member that is skipped, which may take minutes."""
+
+    def __init__(self, stream: IO[bytes], stopped: Callable[[], bool]) -> None:
+        self._stream = stream
+        self._stopped = stopped
+
+    def read(self, size: int) -> bytes:
+        if self._stopped():
+            raise _StopAskedError
+        return self._stream.read(size)
+
+
+def pictures_in(path: Path, stopped: Callable[[], bool] = lambda: False) -> Iterator[tuple[str, bytes | ImageError]]:
     """Yield name and bytes of the pictures of an archive, in its order, or why one cannot be had.
+
+    Args:
+        path: the archive.
+        stopped: asked at each block of bytes; once true, nothing more is read.
 
     Raises:
         ARCHIVE_ERRORS: at the point where the archive is damaged or ends too early.
     """
-    most_bytes = path.stat().st_size * _MOST_COMPRESSED
-    with _decompressed(path) as stream, tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member) as archive:
+    with _decompressed(path) as stream, suppress(_StopAskedError):
+        yield from _members(cast("IO[bytes]", _Watched(stream, stopped)), path.stat().st_size * _MOST_COMPRESSED)
+
+
+def _members(stream: IO[bytes], most_bytes: int) -> Iterator[tuple[str, bytes | ImageError]]:
+    with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member) as archive:
         for member in archive:
-            if member.size > most_bytes:
-                raise tarfile.ReadError(f"{member.name} claims {member.size} bytes")
+            stored = archive.offset - member.offset_data  # of a sparse file less than its size
+            if stored > most_bytes:
+                raise tarfile.ReadError(f"{member.name} claims {stored} bytes")
             if not member.isdir() and PurePosixPath(member.name).suffix.lower() in SUFFIXES:
                 yield member.name, _content(archive, member)
         _check_rest(archive)

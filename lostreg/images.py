@@ -14,7 +14,6 @@ gigabytes. What comes out is always ``uint8`` RGB:
 from __future__ import annotations
 
 import io
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -22,7 +21,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from lostreg.errors import ImageError
 
@@ -35,25 +34,20 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".tif", ".tiff",
 MAX_PIXELS = 64_000_000
 """Above the largest common camera (50 megapixels), below what a small machine can decode (200 MB)."""
 
-_DECODER_ERRORS = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    NotImplementedError,
-    EOFError,
-    MemoryError,
-    struct.error,
-)
+_DECODER_ERRORS = Exception
+"""Strangers' bytes make decoders raise of any kind, a TypeError for a text where EXIF wants a number among them."""
+
 _ORIENTATION_TAG = 0x0112
-_BACK_TO_STORED = {
+_TO_UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
     5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
+    6: Image.Transpose.ROTATE_270,
     7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
+    8: Image.Transpose.ROTATE_90,
 }
+_BACK_TO_STORED = _TO_UPRIGHT | {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
 _SIDES_SWAPPED = range(5, 9)
 _JPEG_FRACTIONS = (8, 4, 2)
 _SPARE = 2
@@ -231,7 +225,7 @@ def _judge_and_decode(
             image.draft(None, (max(1, width // fraction), max(1, height // fraction)))
         full_wh = None if image.size == full else full
         image.load()
-        rgb = _to_rgb(ImageOps.exif_transpose(image) if upright else _as_stored(image, orientation))
+        rgb = _to_rgb(_turned(image, orientation, upright))
     except _DECODER_ERRORS as error:
         raise ImageError("damaged", f"{name} is damaged or cut short: {_short(error)}.") from error
     if full_wh is not None and upright and orientation in _SIDES_SWAPPED:
@@ -248,10 +242,15 @@ def _open_header(stream: BinaryIO, name: str) -> Image.Image:
         raise ImageError("damaged", f"{name} has a damaged header: {_short(error)}.") from error
 
 
-def _as_stored(image: Image.Image, orientation: Any) -> Image.Image:
-    """Undo what Pillow does to TIFF alone: it applies the orientation while decoding."""
-    turned = image.format == "TIFF" and orientation in _BACK_TO_STORED
-    return image.transpose(_BACK_TO_STORED[orientation]) if turned else image
+def _turned(image: Image.Image, orientation: Any, upright: bool) -> Image.Image:
+    """Turn a decoded picture into the displayed frame or the stored one; Pillow itself turns TIFF alone upright.
+
+    ``ImageOps.exif_transpose`` would also write the EXIF anew, which fails where any other tag is odd.
+    """
+    is_upright = image.format == "TIFF"
+    if orientation not in _TO_UPRIGHT or upright == is_upright:
+        return image
+    return image.transpose((_TO_UPRIGHT if upright else _BACK_TO_STORED)[orientation])
 
 
 def _to_rgb(image: Image.Image) -> _RGB:

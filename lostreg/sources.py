@@ -20,14 +20,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TextIO
 
-import numpy as np
-
 from lostreg.archives import ARCHIVE_ERRORS, ARCHIVE_SUFFIXES, pictures_in
 from lostreg.errors import ImageError, UsageError
 from lostreg.images import MAX_PIXELS, SUFFIXES, Photograph, read_photograph
 from lostreg.layout import holds_overlays
-
-VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm"})
+from lostreg.videos import VIDEO_SUFFIXES, frames_in
 
 
 @dataclass(frozen=True)
@@ -67,18 +64,22 @@ class Listing:
     total: int | None
 
 
-def list_sources(sources: Iterable[str], stdin: TextIO, *, every: int = 1) -> Listing:
+def list_sources(
+    sources: Iterable[str], stdin: TextIO, *, every: int = 1, stopped: Callable[[], bool] = lambda: False
+) -> Listing:
     """Expand the sources of a command line.
 
     Args:
         sources: as typed.
         stdin: read for a source ``-``.
         every: of a video, take every so-many-th frame.
+        stopped: asked while archives and videos are read; once true, nothing more comes of them.
 
     Raises:
         UsageError: no picture is found at all.
     """
     files: list[ImageItem] = []
+    empty: list[ImageItem] = []
     streams: list[Path] = []
     for source in sources:
         if not source:
@@ -86,14 +87,17 @@ def list_sources(sources: Iterable[str], stdin: TextIO, *, every: int = 1) -> Li
         path = Path(source)
         if source != "-" and _is_file(path) and _is_stream(path):
             streams.append(path)
+        elif found := list(_expand(source, stdin)):
+            files.extend(found)
         else:
-            files.extend(_expand(source, stdin))
-    items = _with_unique_keys(files)
-    if not items and not streams:
+            sentence = f"No picture is found in {source} (looked for {_suffixes()})."
+            empty.append(ImageItem(source, source, ImageError("missing", sentence)))
+    if not files and not streams:
         raise UsageError(f"No pictures found in {', '.join(sources) or 'no source'} (looked for {_suffixes()}).")
+    items = _with_unique_keys(files + empty)
     if not streams:
         return Listing(items, len(items))
-    return Listing(_chain(items, streams, every), None)
+    return Listing(_chain(items, streams, every, stopped), None)
 
 
 def in_shard(key: str, shard: tuple[int, int]) -> bool:
@@ -108,7 +112,7 @@ def parse_shard(text: str) -> tuple[int, int]:
     Raises:
         UsageError: anything else.
     """
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
     index, count = (int(match[1]), int(match[2])) if match else (0, 0)
     if not 1 <= index <= count:
         raise UsageError(f"--shard must be i/n with i from 1 to n, such as 1/4, but it is {text!r}.")
@@ -119,15 +123,24 @@ def find_pictures(folder: Path, refused: Callable[[OSError], object]) -> Iterato
     """Yield the pictures in a folder and below, in a stable order, but for what a run drew.
 
     Args:
-        folder: searched without following links to folders.
+        folder: searched with what links in it lead to, but not up to where the link lies.
         refused: told of folders that cannot be listed.
     """
-    for where, folders, names in os.walk(folder, onerror=refused):
-        folders[:] = sorted(each for each in folders if not holds_overlays(Path(where, each)))
+    for where, folders, names in os.walk(folder, onerror=refused, followlinks=True):
+        below = [Path(where, each) for each in sorted(folders)]
+        folders[:] = [each.name for each in below if not (holds_overlays(each) or _leads_up(each))]
         for name in sorted(names):
             path = Path(where, name)
             if path.suffix.lower() in SUFFIXES:
                 yield path
+
+
+def _leads_up(folder: Path) -> bool:
+    """Tell whether a link leads to a folder that it was reached through, where a search would never end."""
+    if not folder.is_symlink():
+        return False
+    target = os.path.realpath(folder)
+    return any(os.path.realpath(parent) == target for parent in folder.absolute().parents)
 
 
 def _expand(source: str, stdin: TextIO) -> Iterator[ImageItem]:
@@ -186,14 +199,18 @@ def _from_list(lines: Iterable[str], base: Path) -> Iterator[ImageItem]:
 def _with_unique_keys(items: list[ImageItem]) -> list[ImageItem]:
     """Drop pictures named twice, and give colliding keys their full path."""
     chosen: dict[str, ImageItem] = {}
+    known: set[str] = set()
     for item in items:
-        key = _clean(item.key)
         absolute = os.path.abspath(item.path)  # noqa: PTH100 - resolve() would follow links
-        if key in chosen and os.path.abspath(chosen[key].path) != absolute:  # noqa: PTH100
+        if absolute in known:
+            continue
+        known.add(absolute)
+        key = _clean(item.key)
+        if key in chosen:
             key = _clean(absolute)
-        while key in chosen and os.path.abspath(chosen[key].path) != absolute:  # noqa: PTH100
+        while key in chosen:
             key += "~"
-        chosen.setdefault(key, ImageItem(key, item.path, item.content))
+        chosen[key] = ImageItem(key, item.path, item.content)
     return list(chosen.values())
 
 
@@ -203,12 +220,13 @@ def _clean(key: str) -> str:
     return "/".join(part for part in parts if part not in {"/", ".", ".."}) or "unnamed"
 
 
-def _chain(items: list[ImageItem], streams: list[Path], every: int) -> Iterator[ImageItem]:
+def _chain(items: list[ImageItem], streams: list[Path], every: int, stopped: Callable[[], bool]) -> Iterator[ImageItem]:
     """Yield files, then what archives and videos hold, under keys that no other picture has."""
     seen = {item.key for item in items}
     yield from items
     for path in _named_once(streams):
-        for item in _from_video(path, every) if path.suffix.lower() in VIDEO_SUFFIXES else _from_archive(path):
+        is_video = path.suffix.lower() in VIDEO_SUFFIXES
+        for item in _from_video(path, every, stopped) if is_video else _from_archive(path, stopped):
             key = item.key
             while key in seen:
                 key += "~"
@@ -223,45 +241,29 @@ def _named_once(paths: list[Path]) -> list[Path]:
     return list(chosen.values())
 
 
-def _from_archive(path: Path) -> Iterator[ImageItem]:
+def _from_video(path: Path, every: int, stopped: Callable[[], bool]) -> Iterator[ImageItem]:
+    prefix = _clean(path.as_posix())
+    try:
+        for name, content in frames_in(path, every, stopped):
+            yield ImageItem(f"{prefix}/{name}", f"{path}:{name}", content)
+    except ImageError as error:
+        yield ImageItem(prefix, str(path), error)
+
+
+def _from_archive(path: Path, stopped: Callable[[], bool]) -> Iterator[ImageItem]:
     """Yield the pictures of a tar in order; no name becomes a path on disk."""
     prefix = _clean(path.as_posix())
     empty = True
     try:
-        for name, content in pictures_in(path):
+        for name, content in pictures_in(path, stopped):
             empty = False
             yield ImageItem(f"{prefix}/{_clean(name)}", f"{path}:{name}", content)
     except ARCHIVE_ERRORS as error:
         sentence = f"The archive {path} is damaged or cut short: {error}; the pictures before that point are done."
         yield ImageItem(prefix, str(path), ImageError("damaged", sentence))
     else:
-        if empty:
+        if empty and not stopped():
             yield ImageItem(prefix, str(path), ImageError("not-an-image", f"The archive {path} holds no picture."))
-
-
-def _from_video(path: Path, every: int) -> Iterator[ImageItem]:
-    """Yield every so-many-th frame, one at a time in memory."""
-    import cv2
-
-    prefix = _clean(path.as_posix())
-    capture = cv2.VideoCapture(str(path))
-    try:
-        frames = 0
-        while capture.grab():
-            if frames % every == 0:
-                decoded, bgr = capture.retrieve()
-                name = f"frame{frames:06d}"
-                content = Photograph(np.ascontiguousarray(bgr[:, :, ::-1])) if decoded else _bad_frame(path, frames)
-                yield ImageItem(f"{prefix}/{name}", f"{path}:{name}", content)
-            frames += 1
-        if frames == 0:
-            yield ImageItem(prefix, str(path), ImageError("not-an-image", f"{path} holds no frame that can be read."))
-    finally:
-        capture.release()
-
-
-def _bad_frame(path: Path, frame: int) -> ImageError:
-    return ImageError("damaged", f"Frame {frame} of {path} cannot be decoded.")
 
 
 def _is_stream(path: Path) -> bool:

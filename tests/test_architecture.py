@@ -20,7 +20,7 @@ MODULES = {
 LAYERS = [
     ["errors", "devices", "settings", "files", "layout", "geometry", "regions", "progress", "signals", "data"],
     ["images", "features", "graph", "catalogue", "draw", "chart"],
-    ["preprocess", "methods", "presets", "archives", "sources", "tap", "pos_embed", "weights", "heads"],
+    ["preprocess", "methods", "presets", "archives", "videos", "sources", "tap", "pos_embed", "weights", "heads"],
     ["objects", "looks", "engines", "grids", "backbone", "annotations"],
     ["registers"],
     ["discovery", "discover", "datasets"],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import shutil
+import subprocess
 import tarfile
 
 import pytest
@@ -145,3 +147,47 @@ def test_a_sentence_names_the_member(tmp_path):
     (item,) = list_sources([str(tmp_path / "a.tar")], io.StringIO()).items
     with pytest.raises(ImageError, match=r"a\.tar:sub/empty\.jpg is empty"):
         item.read()
+
+
+@pytest.mark.parametrize("kind", [b"x", b"L"])
+def test_a_chain_of_extended_headers_is_damage(photo, tmp_path, kind):
+    member = tarfile.TarInfo("x")
+    member.type, data = kind, {b"x": b"12 a=bcdefg\n", b"L": b"a.jpg\0"}[kind]
+    member.size = len(data)
+    (tmp_path / "a.tar").write_bytes(3000 * (member.tobuf(tarfile.USTAR_FORMAT) + padded(data)))
+    (item,) = list_sources([str(tmp_path / "a.tar")], io.StringIO()).items
+    with pytest.raises(ImageError, match="damaged or cut short"):
+        item.read()
+
+
+@pytest.mark.skipif(shutil.which("tar") is None, reason="needs tar, which writes sparse files")
+@pytest.mark.parametrize("kind", ["gnu", "posix"])
+def test_a_sparse_file_of_any_size_costs_no_picture(photo, tmp_path, kind):
+    with (tmp_path / "sparse.img").open("wb") as file:
+        file.truncate(3 << 30)
+    command = [
+        "tar",
+        "-C",
+        str(tmp_path),
+        f"--format={kind}",
+        "-cSf",
+        str(tmp_path / "a.tar"),
+        "sparse.img",
+        "photo.jpg",
+    ]
+    subprocess.run(command, check=True)
+    assert list(pictures_in(tmp_path / "a.tar")) == [("photo.jpg", photo)]
+
+
+def test_a_stop_ends_it_in_the_middle_of_what_is_skipped(photo, tmp_path):
+    """Where a member is skipped that is no picture, which may take minutes."""
+    member = tarfile.TarInfo("big.bin")
+    member.size = 400_000_000
+    with gzip.open(tmp_path / "a.tar", "wb") as file:
+        file.write(archive_of("a.jpg", content=photo)[: 512 + len(padded(photo))])
+        file.write(member.tobuf(tarfile.GNU_FORMAT))
+        file.write(bytes(50_000_000))
+    asked = []
+    found = [name for name, _ in pictures_in(tmp_path / "a.tar", stopped=lambda: asked.append(1) or len(asked) > 100)]
+    assert found == ["a.jpg"]
+    assert len(asked) == 101

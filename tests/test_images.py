@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from support import picture
 
 from lostreg.errors import ImageError
@@ -274,3 +274,31 @@ def test_mutated_pictures_are_read_or_refused_and_nothing_else(tmp_path):
 def test_arrays_that_are_no_rgb_picture_are_refused(shape):
     with pytest.raises(ImageError, match="RGB array"):
         as_photograph(np.zeros(shape, dtype=np.uint8))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_odd_tag_beside_the_orientation_costs_nothing(tmp_path, orientation):
+    """XResolution as a text instead of a ratio, as some programs write it."""
+    plain = picture(tmp_path / "plain.jpg").read_bytes()
+    entries = struct.pack(">HHIHHHHI4sI", 0x112, 3, 1, orientation, 0, 0x11A, 2, 4, b"72\0\0", 0)
+    exif = b"Exif\0\0MM\0*" + struct.pack(">IH", 8, 2) + entries
+    (tmp_path / "odd.jpg").write_bytes(plain[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + plain[2:])
+    proper = Image.Exif()
+    proper[0x112] = orientation
+    whole = plain[:2] + b"\xff\xe1" + struct.pack(">H", len(proper.tobytes()) + 2) + proper.tobytes() + plain[2:]
+    for upright in (True, False):
+        odd = read_photograph(tmp_path / "odd.jpg", upright=upright)
+        known = read_photograph(whole, upright=upright)
+        assert odd.orientation == known.orientation == orientation
+        np.testing.assert_array_equal(odd.rgb, known.rgb)
+    with Image.open(io.BytesIO(whole)) as image:
+        np.testing.assert_array_equal(read_photograph(whole).rgb, np.asarray(ImageOps.exif_transpose(image)))
+
+
+def test_whatever_a_decoder_raises_is_damage(tmp_path, monkeypatch):
+    def fail(image):
+        raise TypeError("fill character must be a unicode character")
+
+    monkeypatch.setattr(Image.Image, "getexif", fail)
+    with pytest.raises(ImageError, match="damaged or cut short: fill character"):
+        read_photograph(picture(tmp_path / "a.jpg"))
