@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
 from common import write
 
+from lostreg.cli import run_script
 from lostreg.datasets import open_dataset
 from lostreg.evaluate import compare_runs, evaluate
 from lostreg.metrics.corloc import iou
@@ -50,4 +52,4 @@ def of_split(run: Predictions, keys: object) -> Predictions:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

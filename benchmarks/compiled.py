@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from lostreg import Discoverer
 from lostreg.bench.clock import alternate, ratios
 from lostreg.bench.machine import synchronise
 from lostreg.catalogue import OFFLINE_MODEL
+from lostreg.cli import run_script
 from lostreg.engines import make_engine, native_precisions
 from lostreg.settings import Precision
 
@@ -71,4 +73,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

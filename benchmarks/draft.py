@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from tqdm import tqdm
 from lostreg import Discoverer
 from lostreg.bench.clock import Timing, alternate
 from lostreg.catalogue import OFFLINE_MODEL
+from lostreg.cli import run_script
 from lostreg.images import read_photograph
 from lostreg.metrics.corloc import iou
 from lostreg.settings import DEFAULT_MAX_SIDE
@@ -83,4 +85,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ from common import photographs, write
 from lostreg import Discoverer
 from lostreg.batch import BatchPlan, run_batch
 from lostreg.catalogue import OFFLINE_MODEL
+from lostreg.cli import run_script
 from lostreg.records import Record
 from lostreg.runfolder import RunFolder
 from lostreg.sources import ImageItem
@@ -71,4 +73,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

@@ -17,6 +17,7 @@ import torch
 from common import RESULTS, write
 
 from lostreg.bench.machine import peak_memory_mb
+from lostreg.cli import run_script
 from lostreg.discovery import on_photograph
 from lostreg.features import Features
 from lostreg.geometry import Frame
@@ -94,4 +95,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

@@ -7,6 +7,7 @@ product's model, which takes any number of patches, the same is compiled for exa
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections import Counter
 
@@ -20,6 +21,7 @@ from lostreg.bench.clock import alternate, ratios
 from lostreg.bench.machine import products
 from lostreg.bench.stages import TEST_PICTURE_WH, count_gflop
 from lostreg.catalogue import OFFLINE_MODEL
+from lostreg.cli import run_script
 from lostreg.engines.openvino_model import converted
 from lostreg.images import as_photograph
 from lostreg.pos_embed import RememberedPositions
@@ -80,4 +82,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

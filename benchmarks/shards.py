@@ -13,6 +13,7 @@ import numpy as np
 from common import write
 
 from lostreg.catalogue import OFFLINE_MODEL
+from lostreg.cli import run_script
 from lostreg.runreader import read_header
 
 
@@ -60,4 +61,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

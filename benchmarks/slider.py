@@ -10,6 +10,7 @@ alternation, by wall clock. Needs ``pip install ".[demo]"``, and a machine that 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 from common import photographs, write
 
+from lostreg.cli import run_script
 from lostreg.demo.controls import overrides
 from lostreg.demo.discover_tab import answer
 from lostreg.demo.engine import Engine
@@ -68,4 +70,4 @@ def _spread(ms: list[float]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tqdm import tqdm
 from lostreg import Discoverer
 from lostreg.bench.clock import Timing, alternate, ratios
 from lostreg.catalogue import OFFLINE_MODEL
+from lostreg.cli import run_script
 from lostreg.features import Features
 from lostreg.images import read_photograph
 from lostreg.methods.ncut import SimilarPairs, eigenvector_of, second_eigenvector
@@ -132,4 +134,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

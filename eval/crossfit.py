@@ -29,6 +29,7 @@ from photographs import PhotographList, add_list_options, add_model_option, made
 from tqdm import tqdm
 
 from lostreg import Discoverer
+from lostreg.cli import run_script
 from lostreg.datasets import DatasetImage, open_dataset
 from lostreg.evaluate import Evaluation, compare_runs, evaluate
 from lostreg.fit.cache import FeatureCache, picture_key
@@ -207,4 +208,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

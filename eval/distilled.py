@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from photographs import PhotographList, add_list_options, add_model_option, made
 from tqdm import tqdm
 
 from lostreg import Discoverer
+from lostreg.cli import run_script
 from lostreg.evaluate import compare_runs, evaluate
 from lostreg.images import read_photograph
 from lostreg.predictions import PredictedBoxes, Predictions
@@ -196,4 +198,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

@@ -17,6 +17,7 @@ that another program on the machine cannot spoil much.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from photographs import add_list_options, add_model_option, made_with, open_list
 from tqdm import tqdm
 
 from lostreg import Discoverer
+from lostreg.cli import run_script
 from lostreg.datasets import DatasetImage
 from lostreg.discovery import Discovery
 from lostreg.evaluate import Evaluation, compare_runs, evaluate
@@ -211,4 +213,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

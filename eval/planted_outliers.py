@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ from safetensors.torch import save_file
 from lostreg import Discoverer
 from lostreg.backbone import Backbone
 from lostreg.catalogue import OFFLINE_MODEL
+from lostreg.cli import run_script
 from lostreg.evaluate import Evaluation, compare_runs, evaluate
 from lostreg.files import written_whole
 from lostreg.images import read_photograph
@@ -225,4 +227,4 @@ def lost_lines(feature: str, found: dict[str, Any]) -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

@@ -20,6 +20,7 @@ of their own similarities over the first photographs of the list, which needs no
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any, NamedTuple
@@ -31,6 +32,7 @@ from tqdm import tqdm
 
 from lostreg import Discoverer
 from lostreg.catalogue import OFFLINE_MODEL, Family
+from lostreg.cli import run_script
 from lostreg.errors import ModelError, WeightsError
 from lostreg.evaluate import evaluate
 from lostreg.features import Features
@@ -226,4 +228,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

@@ -13,6 +13,7 @@ photograph (McNemar's exact test).
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from photographs import PhotographList, add_list_options, add_model_option, made
 from tqdm import tqdm
 
 from lostreg import Discoverer
+from lostreg.cli import run_script
 from lostreg.evaluate import compare_runs, evaluate
 from lostreg.features import Features
 from lostreg.geometry import Frame
@@ -167,4 +169,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 from lostreg.annotations import CocoFile, GroundTruth, read_coco, read_voc
 from lostreg.errors import AnnotationError, DatasetError, UsageError
+from lostreg.layout import is_part_of_a_run
 from lostreg.sources import find_pictures
 
 DATASETS = ("voc07", "voc12", "coco", "coco20k", "folder")
@@ -216,6 +217,7 @@ def _refuse(error: OSError) -> None:
 
 def _find_json(root: Path) -> Path | None:
     found = [*sorted(root.glob("*.json")), *sorted((root / "annotations").glob("*.json"))]
+    found = [each for each in found if not is_part_of_a_run(each)]
     if len(found) > 1:
         names = ", ".join(each.name for each in found[:10])
         raise DatasetError(f"{root} holds several json files ({names}); name one with --annotations.")
@@ -233,4 +235,6 @@ def _read_xml_beside(images: tuple[DatasetImage, ...], root: Path) -> dict[str, 
         other = stems.setdefault(image.path.with_suffix(".xml"), image.key)
         if other != image.key:
             raise AnnotationError(f"{other} and {image.key} would share the annotation {Path(image.key).stem}.xml.")
+    if alone := sorted(path for path in root.rglob("*.xml") if path not in stems):
+        raise AnnotationError(f"{alone[0]} annotates no picture beside it, as do {len(alone) - 1} more; restore them.")
     return {image.key: read_voc(image.path.with_suffix(".xml"), image.key) for image in images}

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 HEADER, RECORDS, FAILURES, LOCK, OVERLAYS = (
@@ -31,8 +32,9 @@ def has_header(folder: Path) -> bool:
 
 
 def is_part_of_a_run(path: Path) -> bool:
-    """Tell whether a path is one of the files that a run folder lives by."""
-    return path.name in {HEADER, RECORDS, FAILURES, LOCK} and has_header(path.parent)
+    """Tell whether a path is, or leads to, one of the files that a run folder lives by."""
+    own = {HEADER, RECORDS, FAILURES, LOCK}
+    return any(each.name in own and has_header(each.parent) for each in (path, Path(os.path.realpath(path))))
 
 
 def holds_overlays(folder: Path) -> bool:

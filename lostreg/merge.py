@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,9 @@ from lostreg.layout import OVERLAYS, has_header
 from lostreg.runfolder import RunFolder, differences
 from lostreg.runreader import read_failures, read_header, read_records
 from lostreg.sources import parse_shard
+from lostreg.tally import Tally
+
+_MERGING = "merging"
 
 
 @dataclass(frozen=True)
@@ -38,18 +41,35 @@ def merge_runs(shards: Sequence[Path], output: Path) -> Merged:
     """
     headers = [read_header(folder) for folder in shards]
     _check_shards(shards, headers)
-    _check_counts(headers, _count_pictures(shards))
-    if has_header(output):
-        raise RunError(f"{output} is a run folder already; choose another --output.")
-    with RunFolder(output, headers[0]["identity"]) as merged:
+    _check_pictures(headers, _keys_of(shards))
+    again = _was_broken_off(output)
+    with RunFolder(output, headers[0]["identity"], overwrite=again) as merged:
+        merged.save_header(state=_MERGING)
         for folder in shards:
             _copy_results(folder, merged)
         for folder in shards:
             _copy_overlays(folder, output)
         counts = {"done": len(merged.done), "failed": len(merged.failed)}
-        kept = {name: headers[0][name] for name in ("weights", "sources", "dataset", "versions") if name in headers[0]}
+        kept = {
+            name: headers[0][name]
+            for name in ("weights", "sources", "dataset", "versions", "listed", "listed_keys")
+            if name in headers[0]
+        }
         merged.save_header(**kept, shard=None, merged_from=[str(s) for s in shards], counts=counts, state="complete")
         return Merged(output, counts["done"], counts["failed"])
+
+
+def _was_broken_off(output: Path) -> bool:
+    """Tell whether a merge into a folder has begun and not ended, so that it is begun anew.
+
+    Raises:
+        RunError: there is a run that is no such merge.
+    """
+    if not has_header(output):
+        return False
+    if read_header(output).get("state") != _MERGING:
+        raise RunError(f"{output} is a run folder already; choose another --output.")
+    return True
 
 
 def _check_shards(shards: Sequence[Path], headers: Sequence[dict[str, Any]]) -> None:
@@ -78,8 +98,8 @@ def _check_shards(shards: Sequence[Path], headers: Sequence[dict[str, Any]]) -> 
         raise RunError(f"Shard {', '.join(missing)} is missing; name the run folder of every shard.")
 
 
-def _count_pictures(shards: Sequence[Path]) -> int:
-    """Count the pictures of all shards before anything is written, and refuse one that stands in two."""
+def _keys_of(shards: Sequence[Path]) -> Collection[str]:
+    """Return the pictures of all shards before anything is written, and refuse one that stands in two."""
     home: dict[str, Path] = {}
     for folder in shards:
         recorded = [record.key for record in read_records(folder)]
@@ -91,7 +111,7 @@ def _count_pictures(shards: Sequence[Path]) -> int:
             if key in home:
                 raise RunError(f"{key} stands in {home[key]} and in {folder}; the sources changed between them.")
             home[key] = folder
-    return len(home)
+    return home.keys()
 
 
 def _copy_results(folder: Path, merged: RunFolder) -> None:
@@ -110,7 +130,8 @@ def _copy_overlays(folder: Path, output: Path) -> None:
         raise RunError(f"Cannot copy the overlays of {folder} to {output}: {error}.") from error
 
 
-def _check_counts(headers: Sequence[dict[str, Any]], found: int) -> None:
+def _check_pictures(headers: Sequence[dict[str, Any]], found: Collection[str]) -> None:
+    """Compare what every shard listed, others' parts too, with what all of them hold."""
     listed = {header.get("listed") for header in headers}
     if len(listed) != 1:
         raise RunError(
@@ -118,5 +139,7 @@ def _check_counts(headers: Sequence[dict[str, Any]], found: int) -> None:
             "the sources changed between them."
         )
     (total,) = listed
-    if total is not None and total != found:
-        raise RunError(f"The shards hold {found} of the {total} pictures listed; resume the ones that are short.")
+    if total != len(found):
+        raise RunError(f"The shards hold {len(found)} of the {total} pictures listed; resume the ones that are short.")
+    if {header.get("listed_keys") for header in headers} != {Tally(found).digest}:
+        raise RunError("The shards did not all list the pictures that they hold; the sources changed between them.")

@@ -32,6 +32,7 @@ class RunFolder:
         path: the folder.
         done: keys of the pictures that have a record.
         failed: keys of the pictures that have a failure and no record.
+        paths: where the pictures that have either were read from, by key.
     """
 
     def __init__(self, path: Path, identity: dict[str, Any], *, overwrite: bool = False) -> None:
@@ -47,6 +48,7 @@ class RunFolder:
         self.overwrite = overwrite
         self.done: set[str] = set()
         self.failed: set[str] = set()
+        self.paths: dict[str, str] = {}
         self._lock = FileLock(path / LOCK)
         self._lock_file: os.stat_result | None = None
         self._streams: dict[str, FileIO] = {}
@@ -102,6 +104,17 @@ class RunFolder:
         except OSError as error:
             raise _disk_error(self.path, error) from error
 
+    def begin(self, call: dict[str, Any], **fields: Any) -> None:
+        """Note in ``run.json`` that a call is at work, which names pictures that must be done."""
+        others = [each for each in self._header.get("open_calls", []) if each != call]
+        self.save_header(state="running", open_calls=[*others, call], **fields)
+
+    def end(self, call: dict[str, Any], *, finished: bool, **fields: Any) -> None:
+        """Note whether a call did all its pictures; the run is complete when every call that was begun did."""
+        others = [each for each in self._header.get("open_calls", []) if each != call]
+        left = others if finished else [*others, call]
+        self.save_header(state="stopped" if left else "complete", open_calls=left, **fields)
+
     def save_header(self, **fields: Any) -> None:
         """Write ``run.json`` whole, with the given fields replaced."""
         for name, stream in self._streams.items():
@@ -131,8 +144,9 @@ class RunFolder:
         self._header = self._checked_header()
         for name in (RECORDS, FAILURES):
             cut_torn_line(self.path / name)
-        self.done = {record.key for record in read_records(self.path)}
-        self.failed = {failure["key"] for failure in read_failures(self.path)} - self.done
+        failed = {failure["key"]: failure["path"] for failure in read_failures(self.path)}
+        done = {record.key: record.path for record in read_records(self.path)}
+        self.done, self.failed, self.paths = set(done), failed.keys() - done.keys(), failed | done
         for name in (RECORDS, FAILURES):
             self._open(name)
         self.settle_failures()
@@ -145,6 +159,8 @@ class RunFolder:
         if not (self.path / HEADER).exists():
             if (self.path / RECORDS).exists() and (self.path / RECORDS).stat().st_size:
                 raise RunError(f"{self.path} has records but no {HEADER}; choose another --output.")
+            if (self.path / OVERLAYS).is_dir() and any((self.path / OVERLAYS).iterdir()):
+                raise RunError(f"{self.path / OVERLAYS} is there already and of no run; choose another --output.")
             return {
                 "format": FORMAT,
                 "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -160,7 +176,7 @@ class RunFolder:
         return header
 
     def _delete_results(self) -> None:
-        """Delete what a run wrote, the header last: where there is none, nothing of it is ours."""
+        """Delete what a run wrote, the header last: where there is none of ours, nothing of it is."""
         if not has_header(self.path):
             found = [name for name in (HEADER, RECORDS, FAILURES, OVERLAYS) if os.path.lexists(self.path / name)]
             if found:
@@ -169,6 +185,7 @@ class RunFolder:
                     f"run folder, since it has no {HEADER}; choose another --output."
                 )
             return
+        read_header(self.path)
         if (self.path / OVERLAYS).is_dir():
             shutil.rmtree(self.path / OVERLAYS)
         for name in (RECORDS, FAILURES, HEADER):
@@ -243,6 +260,8 @@ def _compact(values: dict[str, str]) -> str:
 
 
 def _disk_error(path: Path, error: OSError | ValueError) -> RunError:
+    if isinstance(error, FileExistsError):
+        return RunError(f"Expected a folder for the run at {path}, but there is a file; choose another --output.")
     cause = getattr(error, "strerror", None) or error
     return RunError(
         f"Cannot write to the run folder {path}: {cause}; free the disk or choose another "

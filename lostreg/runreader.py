@@ -22,6 +22,8 @@ _OPTIONAL: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("state", "shard", "device", "registers"), (str, NoneType)),
     "dataset": (dict, NoneType),
     "listed": (int, NoneType),
+    "listed_keys": (str, NoneType),
+    "open_calls": (list,),
 }
 """What ``run.json`` must hold, and of which kinds what else is read of it is."""
 

@@ -26,9 +26,8 @@ class StopRequest:
 
 
 @contextmanager
-def orderly_stop() -> Iterator[StopRequest]:
+def orderly_stop(request: StopRequest) -> Iterator[None]:
     """Turn SIGINT and SIGTERM into a request for the length of the block; the second one is not held back."""
-    request = StopRequest()
     previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def remember(number: int, frame: FrameType | None) -> None:
@@ -39,7 +38,7 @@ def orderly_stop() -> Iterator[StopRequest]:
     for number in previous:
         signal.signal(number, remember)
     try:
-        yield request
+        yield
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

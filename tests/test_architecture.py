@@ -21,7 +21,7 @@ LAYERS = [
     ["errors", "devices", "settings", "files", "layout", "geometry", "regions", "progress", "signals", "data"],
     ["images", "features", "graph", "catalogue", "draw", "chart"],
     ["preprocess", "methods", "presets", "archives", "videos", "sources", "tap", "pos_embed", "weights", "heads"],
-    ["objects", "looks", "engines", "grids", "backbone", "annotations"],
+    ["tally", "objects", "looks", "engines", "grids", "backbone", "annotations"],
     ["registers"],
     ["discovery", "discover", "datasets"],
     ["records"],

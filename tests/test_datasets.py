@@ -58,6 +58,21 @@ def test_a_missing_or_damaged_annotation_names_its_file(tmp_path):
         open_dataset("voc07", root).truths()
 
 
+def test_an_annotation_whose_picture_is_gone_is_an_error(tmp_path):
+    touch(tmp_path / "a.jpg")
+    for stem in ("a", "b"):
+        (tmp_path / f"{stem}.xml").write_text(voc_xml(stem, []))
+    with pytest.raises(AnnotationError, match=r"b\.xml annotates no picture beside it"):
+        open_dataset("folder", tmp_path).truths()
+
+
+def test_a_run_in_its_dataset_is_no_annotation_of_it(tmp_path):
+    touch(tmp_path / "a.jpg")
+    (tmp_path / "a.xml").write_text(voc_xml("a", []))
+    (tmp_path / "run.json").touch()
+    assert list(open_dataset("folder", tmp_path).truths()) == ["a.jpg"]
+
+
 def test_a_pipe_for_an_annotation_keeps_nobody_waiting(tmp_path):
     root = write_voc(tmp_path, PICTURES)
     path = root / "VOC2007" / "Annotations" / "000005.xml"

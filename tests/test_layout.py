@@ -34,6 +34,12 @@ def test_a_runs_own_files_are_known(tmp_path):
     assert not is_part_of_a_run(tmp_path / "run.json")
 
 
+def test_a_link_to_a_runs_own_file_is_one(tmp_path):
+    run = make(tmp_path / "run", "run.json", "records.jsonl")
+    (tmp_path / "out.json").symlink_to(run / "records.jsonl")
+    assert is_part_of_a_run(tmp_path / "out.json")
+
+
 def test_overlays_are_those_of_a_run_alone(tmp_path):
     run = make(tmp_path / "run", "run.json", "records.jsonl")
     assert holds_overlays(run / "overlays")

@@ -10,8 +10,9 @@ from small_runs import IDENTITY, found, record
 from lostreg.errors import RunError
 from lostreg.merge import merge_runs
 from lostreg.runfolder import RunFolder
-from lostreg.runreader import read_failures, read_header, read_records
+from lostreg.runreader import read_failures, read_header, read_records, unfinished
 from lostreg.sources import in_shard
+from lostreg.tally import Tally
 
 KEYS = [f"{number}.jpg" for number in range(40)]
 
@@ -24,7 +25,7 @@ def shard(folder, index, count, *, keys=KEYS, identity=IDENTITY, state="complete
                     run.fail(key, key, "damaged", "cut")
                 else:
                     run.add(record(key, [found((0, 0, 10, 10))]))
-        run.save_header(shard=f"{index}/{count}", state=state, listed=listed)
+        run.save_header(shard=f"{index}/{count}", state=state, listed=listed, listed_keys=Tally(KEYS).digest)
     overlay = folder / "overlays" / f"{index}.jpg"
     overlay.parent.mkdir()
     overlay.write_bytes(b"x")
@@ -62,6 +63,31 @@ def test_what_does_not_add_up_is_refused(tmp_path):
         merge_runs([one, two, three], tmp_path / "all")
     with pytest.raises(RunError, match="made without --shard"):
         merge_runs([tmp_path / "all"], tmp_path / "again")
+
+
+def test_shards_of_other_pictures_are_refused_though_the_numbers_add_up(tmp_path):
+    others = [f"other/{number}.jpg" for number in range(100)]
+    some = [key for key in others if in_shard(key, (2, 2))]
+    needed = sum(in_shard(key, (2, 2)) for key in KEYS)
+    two = shard(tmp_path / "2", 2, 2, keys=some[:needed])
+    assert len(some) >= needed
+    with pytest.raises(RunError, match="did not all list the pictures that they hold"):
+        merge_runs([shard(tmp_path / "1", 1, 2), two], tmp_path / "all")
+
+
+def test_a_merge_that_was_broken_off_says_so_and_is_begun_anew(tmp_path, monkeypatch):
+    shards = [shard(tmp_path / str(i), i, 2) for i in (1, 2)]
+
+    def fail(self, *arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RunFolder, "fail", fail)
+        with pytest.raises(KeyboardInterrupt):
+            merge_runs(shards, tmp_path / "all")
+    assert "not finished (state: merging)" in unfinished(read_header(tmp_path / "all"))
+    assert merge_runs(shards, tmp_path / "all").records == 39
+    assert unfinished(read_header(tmp_path / "all")) is None
 
 
 def test_a_damaged_shard_is_refused(tmp_path):

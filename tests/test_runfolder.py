@@ -130,6 +130,41 @@ def test_overwriting_deletes_nothing_of_others(tmp_path, foreign):
     assert path.read_text() == "somebody's\n"
 
 
+def test_overwriting_refuses_what_another_program_calls_run_json(tmp_path):
+    (tmp_path / "overlays").mkdir()
+    for name in ("run.json", "overlays/a.jpg"):
+        (tmp_path / name).write_text('{"mine": 1}')
+    with pytest.raises(RunError, match="is not of format 1"):
+        write(tmp_path, ["a.jpg"], overwrite=True)
+    assert (tmp_path / "overlays" / "a.jpg").exists()
+
+
+def test_a_run_does_not_begin_where_its_overlays_would_mix_with_others(tmp_path):
+    (tmp_path / "overlays").mkdir()
+    (tmp_path / "overlays" / "mine.jpg").touch()
+    with pytest.raises(RunError, match="is there already and of no run"):
+        write(tmp_path, ["a.jpg"])
+    assert not (tmp_path / "run.json").exists()
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
+    (tmp_path / "run").touch()
+    with pytest.raises(RunError, match="Expected a folder for the run at"):
+        write(tmp_path / "run", [])
+
+
+def test_a_run_is_complete_when_every_call_that_was_begun_did_its_pictures(tmp_path):
+    first, second = {"sources": ["a"], "dataset": None}, {"sources": ["b"], "dataset": None}
+    states = []
+    for call, finished in ((first, False), (second, True), (first, False), (first, True)):
+        with RunFolder(tmp_path, IDENTITY) as run:
+            run.begin(call)
+            states.append(read_header(tmp_path)["state"])
+            run.end(call, finished=finished)
+            states.append(read_header(tmp_path)["state"])
+    assert states == ["running", "stopped"] * 3 + ["running", "complete"]
+
+
 def test_overwriting_takes_overlays_along_and_leaves_other_files(tmp_path):
     write(tmp_path, ["a.jpg"])
     (tmp_path / "overlays").mkdir()

@@ -7,7 +7,8 @@ import io
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lostreg import __version__
@@ -67,8 +68,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+def run_script(script: Callable[[], None]) -> int:
+    """Run a script's main function as a command runs: what is wrong is one sentence, and an exit code."""
+    _prepare_streams()
+    try:
+        script()
+    except LostregError as error:
+        return _report(error, error.exit_code, debug=False)
+    return 0
+
+
 def _prepare_streams() -> None:
-    """Give closed standard streams a stand-in, and let file names pass that are not in the terminal's encoding."""
+    """Give closed standard streams a stand-in, let file names of any encoding pass, and keep Pillow's remarks out.
+
+    Pillow warns of what it mends in a picture without naming the picture.
+    """
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     for name, mode, errors in _STREAMS:
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - for good

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lostreg.progress import Progress
     from lostreg.records import Record
     from lostreg.runfolder import RunFolder
+    from lostreg.tally import Tally
 
 
 class Collector:
     """Takes results as they come: into the run folder, onto stdout, and into the counts."""
 
-    def __init__(self, folder: RunFolder | None, progress: Progress, *, as_json: bool, quiet: bool) -> None:
-        """Count from what an earlier run left in the folder."""
+    def __init__(
+        self, folder: RunFolder | None, progress: Progress, elsewhere: list[str], *, as_json: bool, quiet: bool
+    ) -> None:
+        """Count from what an earlier run left; ``elsewhere`` is that of :func:`lostreg.cli.listing.remaining`."""
         self.folder = folder
         self.progress = progress
         self.as_json = as_json
         self.quiet = quiet
         self.objects = 0
         self.failed_here = 0
+        self.elsewhere = elsewhere
         self.stage_ms: dict[str, float] = {}
 
     def add(self, record: Record) -> None:
@@ -53,24 +57,37 @@ class Collector:
         """How many pictures failed: of the whole run, where there is a run folder."""
         return self.failed_here if self.folder is None else len(self.folder.failed)
 
-    def save_counts(self, *, finished: bool) -> None:
-        """Write into the run folder what was done, and whether that is all there was to do."""
+    def save_counts(self, call: dict[str, Any], tally: Tally, *, finished: bool) -> None:
+        """Write into the run folder what was done, and whether that is all that the call names."""
         if self.folder is None:
             return
-        count, seconds = self.progress.count, self.progress.seconds
         self.folder.settle_failures()
-        self.folder.save_header(
-            state="complete" if finished else "stopped",
-            counts={"done": len(self.folder.done), "failed": self.failures, "in_this_call": count},
-            timings={
-                "seconds": round(seconds, 2),
-                "images_per_second": round(count / max(seconds, 1e-9), 3),
-                "stage_ms": {stage: round(spent, 1) for stage, spent in self.stage_ms.items()},
-            },
-        )
+        fields: dict[str, Any] = {
+            "counts": {"done": len(self.folder.done), "failed": self.failures, "in_this_call": self.progress.count}
+        }
+        if finished:  # of a stream it is not known before
+            fields |= {"listed": tally.count, "listed_keys": tally.digest}
+        if self.progress.count:  # else those of the call that did something stay
+            fields["timings"] = self._timings()
+        self.folder.end(call, finished=finished, **fields)
+
+    def _timings(self) -> dict[str, Any]:
+        seconds = self.progress.seconds
+        return {
+            "seconds": round(seconds, 2),
+            "images_per_second": round(self.progress.count / max(seconds, 1e-9), 3),
+            "stage_ms": {stage: round(spent, 1) for stage, spent in self.stage_ms.items()},
+        }
 
     def say_counts(self, *, finished: bool) -> None:
-        """Say what was done, and where it is."""
+        """Say what was done, where it is, and what was left out."""
+        if self.elsewhere:
+            print(
+                f"lostreg: {len(self.elsewhere)} pictures, such as {self.elsewhere[0]}, were left out: the run has "
+                "pictures of these names from other places. If they are others, give them another --output.",
+                file=sys.stderr,
+                flush=True,
+            )
         if self.quiet:
             return
         where = f" -> {self.folder.path}" if self.folder is not None else ""

@@ -58,13 +58,14 @@ def run(args: argparse.Namespace) -> int:
     from lostreg.demo.models import Models
     from lostreg.demo.storage import own_folder
     from lostreg.registers.choice import split_model
-    from lostreg.signals import orderly_stop
+    from lostreg.signals import StopRequest, orderly_stop
     from lostreg.weights import resolve
 
     for name in args.model or []:
         resolve(split_model(name)[0])  # with its progress here, and not while a visitor waits for it
     models = Models(args.model or [], partial(_load, args))
-    with orderly_stop() as stop, own_folder() as folder:
+    stop = StopRequest()
+    with orderly_stop(stop), own_folder() as folder:
         page = launch(models, host=args.host, port=args.port, root_path=args.root_path)
         print(f"lostreg: the demo is at {page.local_url} (Ctrl-C ends it)", file=sys.stderr, flush=True)
         _serve(folder, stop)

@@ -9,17 +9,18 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from lostreg.cli.collector import Collector
+from lostreg.cli.listing import in_this_shard, list_pictures, remaining
 from lostreg.cli.options import (
     add_config_option,
     add_dataset_options,
     add_method_options,
     add_model_options,
     apply_config,
+    check_dataset_options,
     discoverer_from,
-    open_named_dataset,
     path_argument,
 )
-from lostreg.errors import UsageError
+from lostreg.errors import RunError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,11 +86,12 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     from lostreg.batch import run_batch
     from lostreg.progress import Progress
-    from lostreg.signals import orderly_stop
+    from lostreg.signals import StopRequest, orderly_stop
 
     _check(args)
     apply_config(args)
-    listing = _listing(args)
+    stop = StopRequest()
+    listing, tally = list_pictures(args, stop)
     _keep_recorded_choices(args)
     discoverer = discoverer_from(args)
     # VOC and COCO annotate the stored frame, so a dataset's pictures are not turned upright
@@ -97,21 +99,24 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         folder = _open_folder(args, identity, stack)
         grids = _common_grids(args, discoverer, listing)
-        listing = _remaining(args, _in_shard(args, listing), folder)
-        discoverer = _for_many(discoverer, listing.total, grids)
+        mine = in_this_shard(args, listing)
+        elsewhere: list[str] = []
+        rest = remaining(args, mine, folder, elsewhere)
+        discoverer = _for_many(discoverer, rest.total, grids)
         plan = _plan(args, discoverer, identity)
-        progress = stack.enter_context(Progress(listing.total, quiet=args.quiet))
-        stop = stack.enter_context(orderly_stop())
-        results = Collector(folder, progress, as_json=args.json, quiet=args.quiet)
+        progress = stack.enter_context(Progress(rest.total, quiet=args.quiet))
+        stack.enter_context(orderly_stop(stop))
+        results = Collector(folder, progress, elsewhere, as_json=args.json, quiet=args.quiet)
+        call = {"sources": args.sources, "dataset": _dataset_named(args)}
         if folder is not None:
-            folder.save_header(**_header(args, discoverer), grids_of_their_own=grids, state="running")
-        draw = _overlay_writer(args, listing.total)
+            folder.begin(call, **_header(args, discoverer), grids_of_their_own=grids)
+        draw = _overlay_writer(args, mine.total)
         finished = False
         try:
-            run_batch(discoverer, listing.items, results, plan, on_discovery=draw, stopped=stop)
+            run_batch(discoverer, rest.items, results, plan, on_discovery=draw, stopped=stop)
             finished = not stop()
         finally:
-            results.save_counts(finished=finished)
+            results.save_counts(call, tally, finished=finished)
         results.say_counts(finished=finished)
     if stop():
         return stop.exit_code
@@ -127,42 +132,11 @@ def _check(args: argparse.Namespace) -> None:
             raise UsageError(f"{option} must be at most {MOST_AT_ONCE}, but it is {value}.")
     if bool(args.sources) == bool(args.dataset):
         raise UsageError("Name either the pictures (SOURCE...) or a dataset (--dataset NAME --root DIR).")
+    check_dataset_options(args)
     if args.output is None:
         for option in ("overwrite", "retry_failed", "overlays"):
             if getattr(args, option):
                 raise UsageError(f"--{option.replace('_', '-')} needs a run folder; name one with --output.")
-
-
-def _dataset(args: argparse.Namespace) -> Listing:
-    from lostreg.sources import ImageItem, Listing
-
-    dataset = open_named_dataset(args)
-    items = [ImageItem(image.key, str(image.path), image.path) for image in dataset.images]
-    return Listing(items, len(items))
-
-
-def _listing(args: argparse.Namespace) -> Listing:
-    from lostreg.sources import list_sources, parse_shard
-
-    if args.shard is not None:
-        parse_shard(args.shard)  # nonsense, before the weights are fetched
-    listing = _dataset(args) if args.dataset else list_sources(args.sources, sys.stdin, every=args.every)
-    args.listed = listing.total
-    return listing
-
-
-def _in_shard(args: argparse.Namespace, listing: Listing) -> Listing:
-    """Leave out what other shards do."""
-    from lostreg.sources import Listing, in_shard, parse_shard
-
-    if args.shard is None:
-        return listing
-    shard = parse_shard(args.shard)
-    chosen = (item for item in listing.items if in_shard(item.key, shard))
-    if listing.total is None:
-        return Listing(chosen, None)
-    items = list(chosen)
-    return Listing(items, len(items))
 
 
 def _keep_recorded_choices(args: argparse.Namespace) -> None:
@@ -225,27 +199,24 @@ def _plan(args: argparse.Namespace, discoverer: Discoverer, identity: dict[str, 
 
 
 def _open_folder(args: argparse.Namespace, identity: dict[str, Any], stack: ExitStack) -> RunFolder | None:
+    from lostreg.layout import has_header
     from lostreg.runfolder import RunFolder
+    from lostreg.runreader import read_header
 
     if args.output is None:
         return None
+    if has_header(args.output) and not args.overwrite:
+        kept = read_header(args.output).get("shard", args.shard)
+        if kept != args.shard:
+            raise RunError(
+                f"{args.output} was made with --shard {kept or 'left out'}, and now it is {args.shard or 'left out'}; "
+                "give each shard a run folder of its own."
+            )
     return stack.enter_context(RunFolder(args.output, identity, overwrite=args.overwrite))
 
 
-def _remaining(args: argparse.Namespace, listing: Listing, folder: RunFolder | None) -> Listing:
-    """Leave out what the run folder already has."""
-    from lostreg.sources import Listing
-
-    if folder is None or not (folder.done or folder.failed):
-        return listing
-    known = set(folder.done) if args.retry_failed else folder.done | folder.failed
-    if not args.quiet:
-        print(f"lostreg: resuming, {len(known)} pictures are already in {args.output}", file=sys.stderr, flush=True)
-    rest = (item for item in listing.items if item.key not in known)
-    if listing.total is None:
-        return Listing(rest, None)
-    items = list(rest)
-    return Listing(items, len(items))
+def _dataset_named(args: argparse.Namespace) -> dict[str, Any] | None:
+    return {"name": args.dataset, "root": str(args.root), "split": args.split} if args.dataset else None
 
 
 def _header(args: argparse.Namespace, discoverer: Discoverer) -> dict[str, Any]:
@@ -266,7 +237,7 @@ def _header(args: argparse.Namespace, discoverer: Discoverer) -> dict[str, Any]:
         "device": str(discoverer.backbone.device),
         "engine_note": discoverer.engine_note,
         "sources": args.sources,
-        "dataset": {"name": args.dataset, "root": str(args.root), "split": args.split} if args.dataset else None,
+        "dataset": _dataset_named(args),
         "shard": args.shard,
         "listed": args.listed,
         "versions": package_versions(),

@@ -59,10 +59,11 @@ def add_parser(actions: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the action."""
     from lostreg.registers.distill import distill
-    from lostreg.signals import orderly_stop
+    from lostreg.signals import StopRequest, orderly_stop
 
     plan = _plan(args)
-    with orderly_stop() as stop:
+    stop = StopRequest()
+    with orderly_stop(stop):
         plan.stopped = stop
         facts = distill(plan)
     if args.json:

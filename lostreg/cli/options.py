@@ -101,6 +101,18 @@ def add_dataset_options(parser: argparse.ArgumentParser, *, required: bool) -> N
     )
 
 
+def check_dataset_options(args: argparse.Namespace) -> None:
+    """Refuse what says more about a dataset where none is named.
+
+    Raises:
+        UsageError: an option without ``--dataset``.
+    """
+    for option in ("root", "split", "annotations", "no_hard"):
+        if args.dataset is None and getattr(args, option, None):
+            name = option.replace("_", "-")
+            raise UsageError(f"--{name} says which annotations to judge by; name the --dataset too, or leave it out.")
+
+
 def open_named_dataset(args: argparse.Namespace) -> Dataset:
     """Open the dataset that the options name.
 
@@ -109,6 +121,8 @@ def open_named_dataset(args: argparse.Namespace) -> Dataset:
     """
     from lostreg.datasets import open_dataset
 
+    if args.split == "":
+        raise UsageError("--split is empty, as if from an unset variable; name one, or leave it out.")
     if args.root is None:
         raise UsageError(f"--dataset {args.dataset} needs the folder it lies in: --root DIR.")
     dataset = open_dataset(args.dataset, args.root, args.split, args.annotations)

@@ -5,7 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from lostreg.cli.options import add_dataset_options, open_named_dataset, output_file_argument, path_argument
+from lostreg.cli.options import (
+    add_dataset_options,
+    check_dataset_options,
+    open_named_dataset,
+    output_file_argument,
+    path_argument,
+)
 from lostreg.errors import UsageError
 
 
@@ -42,10 +48,4 @@ def run(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> None:
     if args.seed < 0:
         raise UsageError(f"--seed must be 0 or more, but it is {args.seed}.")
-    if args.dataset is None:
-        for option in ("root", "split", "annotations", "no_hard"):
-            if getattr(args, option):
-                name = option.replace("_", "-")
-                raise UsageError(
-                    f"--{name} says which annotations to judge by; name the --dataset too, or leave it out."
-                )
+    check_dataset_options(args)

@@ -50,10 +50,11 @@ def _image_path(record: Record, folder: Path) -> str:
     path = Path(record.path)
     if not os.path.isfile(path):  # noqa: PTH113 - a member of an archive may be longer than any path
         return PurePosixPath(record.key).name
+    path = Path(os.path.realpath(path.parent), path.name)
     try:
-        return Path(os.path.relpath(path.absolute(), folder.absolute())).as_posix()
+        return Path(os.path.relpath(path, os.path.realpath(folder))).as_posix()
     except ValueError:  # another drive of Windows: there is no relative way
-        return path.absolute().as_posix()
+        return path.as_posix()
 
 
 def _shapes(each: RecordedObject, number: int, shape: str) -> list[dict[str, Any]]:

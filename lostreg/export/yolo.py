@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lostreg.errors import RunError
 from lostreg.export.base import CLASS_NAME, Format, Job
 from lostreg.export.names import file_names
 from lostreg.export.tree import write_file, written_tree
@@ -26,10 +27,13 @@ names:
 def write(job: Job) -> Path:
     """Write ``labels/`` and ``data.yaml``; return the folder of both."""
     names = file_names(job.image_ids, ".txt")
+    table = job.output / "data.yaml"
+    if table.exists() and table.read_bytes() != _DATA.encode():
+        raise RunError(f"{table} is there already and of another dataset; choose another --output.")
     with written_tree(job.output / "labels") as folder:
         for record in job.records():
             write_file(folder / names[record.key], "".join(_line(each, record) for each in record.objects))
-        write_text_whole(job.output / "data.yaml", _DATA)  # within, so that what keeps it out leaves no labels
+        write_text_whole(table, _DATA)  # within, so that what keeps it out leaves no labels
     return job.output
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from types import SimpleNamespace
 
@@ -122,6 +123,70 @@ def test_a_reader_that_goes_away_leaves_a_run_that_says_it_is_not_finished(photo
     assert main(["discover", str(photos), "--output", str(run), *MODEL]) == 0
     assert len(list(read_records(run))) == 9
     assert read_header(run)["state"] == "complete"
+
+
+def test_another_picture_of_the_same_name_is_left_out_loudly(photos, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert main(["discover", str(photos / "a.jpg"), "--output", str(run), *MODEL]) == 0
+    assert capsys.readouterr().err == ""
+    assert main(["discover", str(photos / "a.jpg"), "--output", str(run), *MODEL]) == 0
+    assert capsys.readouterr().err == ""
+    assert main(["discover", str(photos / "sub"), "--output", str(run), *MODEL]) == 0
+    assert "1 pictures, such as a.jpg, were left out" in capsys.readouterr().err
+
+
+def test_a_later_call_with_fewer_pictures_does_not_complete_a_stopped_run(photos, tmp_path):
+    for number in range(6):
+        picture(photos / f"{number}.jpg")
+    run = tmp_path / "run"
+    process = start(photos, run)
+    while not (run / "records.jsonl").exists() or not (run / "records.jsonl").stat().st_size:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    timings = read_header(run)["timings"]
+    assert main(["discover", str(photos / "a.png"), "--output", str(run), *MODEL]) == 0
+    assert read_header(run)["state"] == "stopped"
+    assert main(["discover", str(photos), "--output", str(run), *MODEL]) == 0
+    header = read_header(run)
+    assert (header["state"], header["listed"], len(list(read_records(run)))) == ("complete", 9, 9)
+    assert header["timings"] != timings
+    assert main(["discover", str(photos), "--output", str(run), *MODEL]) == 0
+    assert read_header(run)["timings"] == header["timings"]
+
+
+def test_a_run_folder_is_of_one_shard(photos, tmp_path, capsys):
+    run = tmp_path / "run"
+    command = ["discover", str(photos), "--output", str(run), *MODEL]
+    assert main([*command, "--shard", "1/2"]) == 0
+    assert main([*command, "--shard", "2/2"]) == 6
+    assert "was made with --shard 1/2, and now it is 2/2" in capsys.readouterr().err
+    assert main(command) == 6
+    assert main([*command, "--shard", "1/2"]) == 0
+
+
+def test_whether_there_are_overlays_hangs_on_the_whole_run(photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("lostreg.cli.discover.OVERLAYS_UP_TO", 2)
+    run = tmp_path / "run"
+    assert main(["discover", str(photos / "a.png"), "--output", str(run), "--no-overlays", *MODEL]) == 0
+    assert main(["discover", str(photos), "--output", str(run), *MODEL]) == 0
+    assert not (run / "overlays").exists()
+    command = ["discover", str(photos), "--output", str(run), "--overlays", *NAMED, "--engine", "torch"]
+    assert main(command) == 0
+    assert "3 pictures are already in" in (said := capsys.readouterr().err)
+    assert "which get no overlays now" in said
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz"])
+def test_shards_of_an_archive_join_to_all_of_it(photos, tmp_path, suffix):
+    with tarfile.open(tmp_path / f"a{suffix}", "w:gz" if suffix.endswith("gz") else "w") as archive:
+        archive.add(photos, "photos")
+    for index in (1, 2):
+        command = ["discover", str(tmp_path / f"a{suffix}"), "--output", str(tmp_path / f"{index}")]
+        assert main([*command, "--shard", f"{index}/2", *MODEL]) == 0
+    assert main(["merge", str(tmp_path / "1"), str(tmp_path / "2"), "--output", str(tmp_path / "all")]) == 0
+    assert len(list(read_records(tmp_path / "all"))) == 3
 
 
 def test_repeating_a_run_that_lies_among_its_photographs_finds_no_new_ones(photos):
@@ -247,6 +312,7 @@ REFUSED = [
     (["--model", f"{OFFLINE_MODEL}@zzz"], 4, "has one revision"),
     (["--retry-failed"], 2, "needs a run folder"),
     (["--dataset", "voc07", "--root", "."], 2, "either the pictures"),
+    (["--split", "trainval"], 2, "--split says which annotations"),
     (["--config", "no.toml"], 2, "Cannot read the settings"),
     (["--method", "magic"], 2, "--method must be one of"),
 ]

@@ -77,6 +77,11 @@ def test_the_figures_take_the_place_of_no_file_of_the_run(voc, run_folder, capsy
     assert "belongs to the run in" in capsys.readouterr().err
 
 
+def test_an_empty_split_is_not_the_usual_one(voc, run_folder, capsys):
+    assert run_eval(run_folder, "--dataset", "voc07", "--root", voc, "--split", "") == 2
+    assert "--split is empty" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("text", ["", "a\0b"])
 def test_a_path_that_is_none_is_refused(voc, run_folder, text, capsys):
     with pytest.raises(SystemExit) as caught:

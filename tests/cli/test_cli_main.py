@@ -10,7 +10,8 @@ import sys
 import pytest
 
 from lostreg import cli
-from lostreg.cli import COMMANDS, main
+from lostreg.cli import COMMANDS, main, run_script
+from lostreg.errors import UsageError
 
 HEAVY = {"torch", "timm", "cv2", "gradio", "numpy", "scipy", "PIL", "pycocotools", "huggingface_hub"}
 
@@ -127,6 +128,15 @@ def test_what_the_system_refuses_is_a_sentence(monkeypatch, capsys):
     assert capsys.readouterr().err == "lostreg: Cannot use /closed/file: Permission denied.\n"
     assert main(["doctor", "--debug"]) == 1
     assert "in refuse" in capsys.readouterr().err
+
+
+def test_a_script_ends_as_a_command_does(capsys):
+    def fail():
+        raise UsageError("--root must be a folder.")
+
+    assert run_script(lambda: None) == 0
+    assert run_script(fail) == 2
+    assert capsys.readouterr().err == "lostreg: --root must be a folder.\n"
 
 
 def test_models_list_names_licences_in_both_forms(capsys):
