@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
         progress = stack.enter_context(Progress(rest.total, quiet=args.quiet))
         stack.enter_context(orderly_stop(stop))
         results = Collector(folder, progress, elsewhere, as_json=args.json, quiet=args.quiet)
-        call = {"sources": args.sources, "dataset": _dataset_named(args)}
+        call = {"sources": args.sources, "dataset": _dataset_named(args), "every": args.every}
         if folder is not None:
             folder.begin(call, **_header(args, discoverer), grids_of_their_own=grids)
         draw = _overlay_writer(args, mine.total)
