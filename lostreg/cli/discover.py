@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from lostreg.images import Photograph
     from lostreg.records import Record
     from lostreg.runfolder import RunFolder
+    from lostreg.signals import StopRequest
     from lostreg.sources import Listing
+    from lostreg.tally import Tally
 
 WORTH_LANES = 8
 """Pictures from which on it pays to set the engine up for several forwards at once."""
@@ -84,9 +86,7 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    from lostreg.batch import run_batch
-    from lostreg.progress import Progress
-    from lostreg.signals import StopRequest, orderly_stop
+    from lostreg.signals import StopRequest
 
     _check(args)
     apply_config(args)
@@ -104,23 +104,47 @@ def run(args: argparse.Namespace) -> int:
         rest = remaining(args, mine, folder, elsewhere)
         discoverer = _for_many(discoverer, rest.total, grids)
         plan = _plan(args, discoverer, identity)
-        progress = stack.enter_context(Progress(rest.total, quiet=args.quiet))
-        stack.enter_context(orderly_stop(stop))
-        results = Collector(folder, progress, elsewhere, as_json=args.json, quiet=args.quiet)
-        call = {"sources": args.sources, "dataset": _dataset_named(args), "every": args.every}
+        results = _collector(args, folder, rest.total, elsewhere, stack)
         if folder is not None:
-            folder.begin(call, **_header(args, discoverer), grids_of_their_own=grids)
+            folder.begin(_call(args), **_header(args, discoverer), grids_of_their_own=grids)
         draw = _overlay_writer(args, mine.total)
-        finished = False
+        _work(discoverer, rest, results, plan, draw, stop, _call(args), tally)
+    if stop():
+        return stop.exit_code
+    return 3 if results.failures else 0
+
+
+def _collector(
+    args: argparse.Namespace, folder: RunFolder | None, total: int | None, elsewhere: list[str], stack: ExitStack
+) -> Collector:
+    from lostreg.progress import Progress
+
+    progress = stack.enter_context(Progress(total, quiet=args.quiet))
+    return Collector(folder, progress, elsewhere, as_json=args.json, quiet=args.quiet)
+
+
+def _work(
+    discoverer: Discoverer,
+    rest: Listing,
+    results: Collector,
+    plan: BatchPlan,
+    draw: Callable[[Record, Discovery, Photograph], None],
+    stop: StopRequest,
+    call: dict[str, Any],
+    tally: Tally,
+) -> None:
+    """Do the pictures; however that ends, the run folder says whether it was all of them."""
+    from lostreg.batch import run_batch
+    from lostreg.signals import orderly_stop
+
+    finished = False
+    with orderly_stop(stop):
         try:
             run_batch(discoverer, rest.items, results, plan, on_discovery=draw, stopped=stop)
             finished = not stop()
         finally:
             results.save_counts(call, tally, finished=finished)
         results.say_counts(finished=finished)
-    if stop():
-        return stop.exit_code
-    return 3 if results.failures else 0
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -213,6 +237,11 @@ def _open_folder(args: argparse.Namespace, identity: dict[str, Any], stack: Exit
                 "give each shard a run folder of its own."
             )
     return stack.enter_context(RunFolder(args.output, identity, overwrite=args.overwrite))
+
+
+def _call(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what names the pictures of this call."""
+    return {"sources": args.sources, "dataset": _dataset_named(args), "every": args.every}
 
 
 def _dataset_named(args: argparse.Namespace) -> dict[str, Any] | None:

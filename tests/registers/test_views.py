@@ -113,7 +113,7 @@ def test_one_view_is_the_forward_itself_and_more_cost_a_forward_each(tmp_path):
 
 
 def test_no_views_are_refused():
-    with pytest.raises(UsageError, match="--views must be at least 1, but it is 0"):
+    with pytest.raises(UsageError, match="--views must be from 1 to 1000, but it is 0"):
         Discoverer("dinov2-s14-imgfocus", views=0)
 
 
