@@ -70,7 +70,7 @@ def remaining(args: argparse.Namespace, listing: Listing, folder: RunFolder | No
 def _not_yet_done(
     items: Iterable[ImageItem], folder: RunFolder, elsewhere: list[str], *, retry_failed: bool
 ) -> Iterator[ImageItem]:
-    """Leave out what a run folder has already.
+    """Leave out what a run folder has already: files by their path, whose keys hang on the order of the sources.
 
     Args:
         items: pictures to come.
@@ -79,10 +79,14 @@ def _not_yet_done(
         retry_failed: take those that failed for not done.
     """
     known = set(folder.done) if retry_failed else folder.done | folder.failed
+    known_paths = {Path(folder.paths[key]).absolute() for key in known}
     for item in items:
+        same_path = Path(item.path).absolute() in known_paths
+        if isinstance(item.content, Path) and same_path:
+            continue
         if item.key not in known:
             yield item
-        elif Path(folder.paths[item.key]).absolute() != Path(item.path).absolute():
+        elif not same_path:
             elsewhere.append(item.key)
 
 

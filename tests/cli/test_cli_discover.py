@@ -135,6 +135,15 @@ def test_another_picture_of_the_same_name_is_left_out_loudly(photos, tmp_path, c
     assert "1 pictures, such as a.jpg, were left out" in capsys.readouterr().err
 
 
+def test_the_order_of_sources_doubles_and_drops_no_picture(photos, tmp_path, capsys):
+    run = tmp_path / "run"
+    sources = [str(photos / "a.jpg"), str(photos / "sub" / "a.jpg")]
+    for order in (sources, sources[::-1], sources):
+        assert main(["discover", *order, "--output", str(run), *MODEL]) == 0
+    assert sorted(record.path for record in read_records(run)) == sorted(sources)
+    assert capsys.readouterr().err == ""
+
+
 def test_a_later_call_with_fewer_pictures_does_not_complete_a_stopped_run(photos, tmp_path):
     for number in range(6):
         picture(photos / f"{number}.jpg")
