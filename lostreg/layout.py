@@ -5,6 +5,7 @@
     RUN/run.json          settings, weights, versions, counts, timings; replaced whole, never edited
     RUN/records.jsonl     one line per picture, appended and flushed as it is done
     RUN/failures.jsonl    one line per picture that could not be done: key, path, reason, sentence
+    RUN/open.json         calls that have pictures left, with these pictures' keys; gone when the run is complete
     RUN/overlays/...      pictures for people
     RUN/run.lock          held while a process writes here
 """
@@ -14,10 +15,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-HEADER, RECORDS, FAILURES, LOCK, OVERLAYS = (
+HEADER, RECORDS, FAILURES, OPEN, LOCK, OVERLAYS = (
     "run.json",
     "records.jsonl",
     "failures.jsonl",
+    "open.json",
     "run.lock",
     "overlays",
 )
@@ -33,7 +35,7 @@ def has_header(folder: Path) -> bool:
 
 def is_part_of_a_run(path: Path) -> bool:
     """Tell whether a path is, or leads to, one of the files that a run folder lives by."""
-    own = {HEADER, RECORDS, FAILURES, LOCK}
+    own = {HEADER, RECORDS, FAILURES, OPEN, LOCK}
     return any(each.name in own and has_header(each.parent) for each in (path, Path(os.path.realpath(path))))
 
 

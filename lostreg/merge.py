@@ -139,7 +139,12 @@ def _check_pictures(headers: Sequence[dict[str, Any]], found: Collection[str]) -
             "the sources changed between them."
         )
     (total,) = listed
-    if total != len(found):
+    if total is None or len(found) < total:
         raise RunError(f"The shards hold {len(found)} of the {total} pictures listed; resume the ones that are short.")
+    if len(found) > total:
+        raise RunError(
+            f"The shards hold {len(found)} pictures, but listed {total} in the end: some are gone, or came of other "
+            "commands; repeat each shard's command with --retry-failed, or make the shards anew with --overwrite."
+        )
     if {header.get("listed_keys") for header in headers} != {Tally(found).digest}:
         raise RunError("The shards did not all list the pictures that they hold; the sources changed between them.")

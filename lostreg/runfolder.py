@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Collection
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -20,9 +21,9 @@ from filelock import FileLock, Timeout
 
 from lostreg.errors import RunError
 from lostreg.files import write_text_whole
-from lostreg.layout import FAILURES, HEADER, LOCK, OVERLAYS, RECORDS, has_header
+from lostreg.layout import FAILURES, HEADER, LOCK, OPEN, OVERLAYS, RECORDS, has_header
 from lostreg.records import Record
-from lostreg.runreader import FORMAT, read_failures, read_header, read_records
+from lostreg.runreader import FORMAT, read_failures, read_header, read_open_calls, read_records
 
 
 class RunFolder:
@@ -49,6 +50,8 @@ class RunFolder:
         self.done: set[str] = set()
         self.failed: set[str] = set()
         self.paths: dict[str, str] = {}
+        self._done_paths: set[str] = set()
+        self._open_calls: list[dict[str, Any]] = []
         self._lock = FileLock(path / LOCK)
         self._lock_file: os.stat_result | None = None
         self._streams: dict[str, FileIO] = {}
@@ -82,6 +85,7 @@ class RunFolder:
         """Append a record; it survives the death of the process from here on."""
         self._append(RECORDS, record.to_line())
         self.done.add(record.key)
+        self._done_paths.add(record.path)
         self.failed.discard(record.key)
 
     def fail(self, key: str, path: str, reason: str, sentence: str) -> None:
@@ -90,10 +94,15 @@ class RunFolder:
         self._append(FAILURES, _compact(line))
         self.failed.add(key)
 
-    def settle_failures(self) -> None:
-        """Keep one line, the last, for every picture that failed and has no record: what a retry mended goes."""
+    def settle_failures(self, gone: Collection[str] = ()) -> None:
+        """Keep one line, the last, for every picture that failed and has no record: what a retry mended goes.
+
+        Args:
+            gone: keys of failures that stand for nothing any more.
+        """
         lines = list(read_failures(self.path))
-        failures = {failure["key"]: failure for failure in lines if failure["key"] not in self.done}
+        failures = {each["key"]: each for each in lines if not self._is_settled(each) and each["key"] not in gone}
+        self.failed = set(failures)
         if len(failures) == len(lines):
             return
         if FAILURES in self._streams:
@@ -104,16 +113,41 @@ class RunFolder:
         except OSError as error:
             raise _disk_error(self.path, error) from error
 
-    def begin(self, call: dict[str, Any], **fields: Any) -> None:
-        """Note in ``run.json`` that a call is at work, which names pictures that must be done."""
-        others = [each for each in self._header.get("open_calls", []) if each != call]
-        self.save_header(state="running", open_calls=[*others, call], **fields)
+    def _is_settled(self, failure: dict[str, str]) -> bool:
+        """Tell whether a picture that failed has a record since, be it under another key."""
+        return failure["key"] in self.done or failure["path"] in self._done_paths
+
+    def begin(self, call: dict[str, Any], keys: list[str] | None, **fields: Any) -> None:
+        """Note that a call is at work.
+
+        Args:
+            call: what it names, JSON-ready.
+            keys: of the pictures that it must do; ``None`` where a stream does not tell beforehand.
+            fields: for ``run.json``.
+        """
+        self._save_open([each for each in self._open_calls if each["call"] != call] + [{"call": call, "keys": keys}])
+        self.save_header(state="running", **fields)
 
     def end(self, call: dict[str, Any], *, finished: bool, **fields: Any) -> None:
-        """Note whether a call did all its pictures; the run is complete when every call that was begun did."""
-        others = [each for each in self._header.get("open_calls", []) if each != call]
-        left = others if finished else [*others, call]
-        self.save_header(state="stopped" if left else "complete", open_calls=left, **fields)
+        """Note whether a call did all its pictures; the run is complete when every call's are done, by whichever."""
+        known = self.done | self.failed
+        left = [
+            each
+            for each in self._open_calls
+            if not (finished and each["call"] == call) and (each["keys"] is None or not known.issuperset(each["keys"]))
+        ]
+        self._save_open(left)
+        self.save_header(state="stopped" if left else "complete", **fields)
+
+    def _save_open(self, calls: list[dict[str, Any]]) -> None:
+        self._open_calls = calls
+        try:
+            if calls:
+                write_text_whole(self.path / OPEN, json.dumps(calls) + "\n")
+            else:
+                (self.path / OPEN).unlink(missing_ok=True)
+        except OSError as error:
+            raise _disk_error(self.path, error) from error
 
     def save_header(self, **fields: Any) -> None:
         """Write ``run.json`` whole, with the given fields replaced."""
@@ -144,9 +178,12 @@ class RunFolder:
         self._header = self._checked_header()
         for name in (RECORDS, FAILURES):
             cut_torn_line(self.path / name)
-        failed = {failure["key"]: failure["path"] for failure in read_failures(self.path)}
         done = {record.key: record.path for record in read_records(self.path)}
-        self.done, self.failed, self.paths = set(done), failed.keys() - done.keys(), failed | done
+        self.done, self._done_paths = set(done), set(done.values())
+        failures = [failure for failure in read_failures(self.path) if not self._is_settled(failure)]
+        self.failed = {failure["key"] for failure in failures}
+        self.paths = {failure["key"]: failure["path"] for failure in failures} | done
+        self._open_calls = read_open_calls(self.path)
         for name in (RECORDS, FAILURES):
             self._open(name)
         self.settle_failures()
@@ -188,7 +225,7 @@ class RunFolder:
         read_header(self.path)
         if (self.path / OVERLAYS).is_dir():
             shutil.rmtree(self.path / OVERLAYS)
-        for name in (RECORDS, FAILURES, HEADER):
+        for name in (RECORDS, FAILURES, OPEN, HEADER):
             (self.path / name).unlink(missing_ok=True)
 
     def _append(self, name: str, line: str) -> None:

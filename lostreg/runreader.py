@@ -10,7 +10,7 @@ from types import NoneType
 from typing import Any
 
 from lostreg.errors import RunError
-from lostreg.layout import FAILURES, HEADER, RECORDS, has_header
+from lostreg.layout import FAILURES, HEADER, OPEN, RECORDS, has_header
 from lostreg.records import Record
 
 FORMAT = 1
@@ -23,7 +23,6 @@ _OPTIONAL: dict[str, tuple[type, ...]] = {
     "dataset": (dict, NoneType),
     "listed": (int, NoneType),
     "listed_keys": (str, NoneType),
-    "open_calls": (list,),
 }
 """What ``run.json`` must hold, and of which kinds what else is read of it is."""
 
@@ -53,6 +52,22 @@ def read_header(folder: Path) -> dict[str, Any]:
     if not all(isinstance(spent, int | float | dict) for spent in header.get("timings", {}).values()):
         raise RunError(f"{folder / HEADER} is damaged: timings must be numbers.")
     return header
+
+
+def read_open_calls(folder: Path) -> list[dict[str, Any]]:
+    """Read which calls have pictures left: ``call``, and their ``keys`` or ``None`` where a stream did not tell.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    text = b"".join(_lines(folder / OPEN))
+    try:
+        calls = json.loads(text) if text else []
+        return [{"call": dict(each["call"]), "keys": each["keys"] and list(each["keys"])} for each in calls]
+    except (ValueError, RecursionError, TypeError, KeyError) as error:
+        raise RunError(
+            f"{folder / OPEN} is damaged: {error}; delete it, and repeat the commands of the run."
+        ) from error
 
 
 def unfinished(header: dict[str, Any]) -> str | None:

@@ -5,8 +5,8 @@ video, or ``-`` for a list on stdin. Lists hold one path a line; relative paths 
 folder, those on stdin from the current one. Archives and videos are streamed: nothing is unpacked.
 
 The key names a picture within a run. It is the path inside the folder that was named, the file name of a file,
-the line of a list; where two pictures would share one, the later takes its full path. Members of an archive and
-frames of a video carry the archive's or video's path in front.
+the line of a list; where two pictures would share one, the later takes its whole path as typed. Members of an
+archive and frames of a video carry the archive's or video's path in front.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ImageItem:
 
     Attributes:
         key: names it within the run.
-        path: where it comes from, for people.
+        path: where it comes from, absolute; members of archives and frames of videos behind a colon.
         content: a file, encoded bytes, decoded pixels, or the reason why it cannot be had.
     """
 
@@ -197,7 +197,7 @@ def _from_list(lines: Iterable[str], base: Path) -> Iterator[ImageItem]:
 
 
 def _with_unique_keys(items: list[ImageItem]) -> list[ImageItem]:
-    """Drop pictures named twice, and give colliding keys their full path."""
+    """Drop pictures named twice, and give colliding keys their path as it was typed; paths become absolute."""
     chosen: dict[str, ImageItem] = {}
     known: set[str] = set()
     for item in items:
@@ -207,10 +207,10 @@ def _with_unique_keys(items: list[ImageItem]) -> list[ImageItem]:
         known.add(absolute)
         key = _clean(item.key)
         if key in chosen:
-            key = _clean(absolute)
+            key = _clean(item.path)
         while key in chosen:
             key += "~"
-        chosen[key] = ImageItem(key, item.path, item.content)
+        chosen[key] = ImageItem(key, absolute, item.content)
     return list(chosen.values())
 
 
@@ -222,16 +222,21 @@ def _clean(key: str) -> str:
 
 def _chain(items: list[ImageItem], streams: list[Path], every: int, stopped: Callable[[], bool]) -> Iterator[ImageItem]:
     """Yield files, then what archives and videos hold, under keys that no other picture has."""
-    seen = {item.key for item in items}
+    keys, paths = {item.key for item in items}, {item.path for item in items}
     yield from items
-    for path in _named_once(streams):
-        is_video = path.suffix.lower() in VIDEO_SUFFIXES
-        for item in _from_video(path, every, stopped) if is_video else _from_archive(path, stopped):
-            key = item.key
-            while key in seen:
-                key += "~"
-            seen.add(key)
-            yield replace(item, key=key)
+    for stream in _named_once(streams):
+        is_video = stream.suffix.lower() in VIDEO_SUFFIXES
+        for item in _from_video(stream, every, stopped) if is_video else _from_archive(stream, stopped):
+            absolute = os.path.abspath(item.path)  # noqa: PTH100 - as above
+            yield replace(item, key=_free(item.key, keys), path=_free(absolute, paths))
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """Return a name that is not taken, and take it."""
+    while name in taken:
+        name += "~"
+    taken.add(name)
+    return name
 
 
 def _named_once(paths: list[Path]) -> list[Path]:

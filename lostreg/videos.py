@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def frames_in(
     """
     import cv2
 
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # its lines say what our sentences say
     capture = cv2.VideoCapture(_name_for_opencv(path))
     try:
         announced = capture.get(cv2.CAP_PROP_FRAME_COUNT)

@@ -75,6 +75,11 @@ def test_shards_of_other_pictures_are_refused_though_the_numbers_add_up(tmp_path
         merge_runs([shard(tmp_path / "1", 1, 2), two], tmp_path / "all")
 
 
+def test_shards_that_hold_more_than_they_listed_in_the_end_are_refused_with_a_way_out(tmp_path):
+    with pytest.raises(RunError, match=r"hold 40 pictures, but listed 39 in the end.*--retry-failed"):
+        merge_runs([shard(tmp_path / "1", 1, 1, listed=39)], tmp_path / "all")
+
+
 def test_a_merge_that_was_broken_off_says_so_and_is_begun_anew(tmp_path, monkeypatch):
     shards = [shard(tmp_path / str(i), i, 2) for i in (1, 2)]
 

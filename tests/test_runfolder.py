@@ -15,7 +15,7 @@ from support import small_disk
 from lostreg.errors import RunError
 from lostreg.records import Record, RecordedObject
 from lostreg.runfolder import RunFolder, cut_torn_line, differences
-from lostreg.runreader import read_failures, read_header, read_records, unfinished
+from lostreg.runreader import read_failures, read_header, read_open_calls, read_records, unfinished
 
 IDENTITY = {"model": "a", "input": {"max_side": 640}}
 
@@ -153,16 +153,54 @@ def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
         write(tmp_path / "run", [])
 
 
+def call(*sources):
+    return {"sources": list(sources), "dataset": None}
+
+
 def test_a_run_is_complete_when_every_call_that_was_begun_did_its_pictures(tmp_path):
-    first, second = {"sources": ["a"], "dataset": None}, {"sources": ["b"], "dataset": None}
     states = []
-    for call, finished in ((first, False), (second, True), (first, False), (first, True)):
+    for name, keys, finished in (("a", ["1", "2"], False), ("b", ["3"], True), ("a", ["1"], False), ("a", ["1"], True)):
         with RunFolder(tmp_path, IDENTITY) as run:
-            run.begin(call)
+            run.begin(call(name), keys)
             states.append(read_header(tmp_path)["state"])
-            run.end(call, finished=finished)
+            run.end(call(name), finished=finished)
             states.append(read_header(tmp_path)["state"])
+        assert bool(read_open_calls(tmp_path)) == (states[-1] == "stopped")
     assert states == ["running", "stopped"] * 3 + ["running", "complete"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "state"), [(["a.jpg", "b.jpg"], "complete"), (["c.jpg"], "stopped"), (None, "stopped")]
+)
+def test_a_call_is_done_by_whichever_call_does_its_pictures(tmp_path, keys, state):
+    with RunFolder(tmp_path, IDENTITY) as run:
+        run.begin(call("photos/"), keys)
+        run.add(record("a.jpg"))
+    with RunFolder(tmp_path, IDENTITY) as run:
+        run.begin(call("photos"), ["b.jpg"])
+        run.fail("b.jpg", "b.jpg", "damaged", "cut")
+        run.end(call("photos"), finished=True)
+    assert read_header(tmp_path)["state"] == state
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '[{"call": 1}]', '[{"call": {}, "keys": 3}]'])
+def test_damaged_open_calls_are_refused(tmp_path, text):
+    write(tmp_path, [])
+    (tmp_path / "open.json").write_text(text)
+    with pytest.raises(RunError, match=r"open\.json is damaged"):
+        write(tmp_path, [])
+    (tmp_path / "open.json").write_text("")
+    write(tmp_path, ["a.jpg"])
+
+
+def test_a_failure_whose_picture_has_a_record_under_another_key_is_settled(tmp_path):
+    with RunFolder(tmp_path, IDENTITY) as run:
+        run.fail("sub/a.jpg", "/photos/a.jpg", "damaged", "cut")
+        run.fail("gone.jpg", "/photos/gone.jpg", "damaged", "cut")
+        run.add(record("a.jpg"))
+        run.settle_failures(gone={"gone.jpg"})
+        assert run.failed == set()
+    assert list(read_failures(tmp_path)) == []
 
 
 def test_overwriting_takes_overlays_along_and_leaves_other_files(tmp_path):

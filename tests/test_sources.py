@@ -132,6 +132,14 @@ def test_the_same_name_in_two_folders_gets_two_keys(tree, tmp_path):
     assert any(key.endswith("other/a.jpg") for key in found)
 
 
+def test_keys_do_not_hang_on_where_the_folder_lies(tree, monkeypatch):
+    monkeypatch.chdir(tree)
+    assert keys("sub", "a.jpg") == ["a.jpg", "deep/c.JPG", "a.jpg~"]
+    (tree / "other").mkdir()
+    picture(tree / "other" / "a.jpg")
+    assert keys("sub", "other") == ["a.jpg", "deep/c.JPG", "other/a.jpg"]
+
+
 def test_a_key_that_collides_with_a_full_path_too_drops_no_picture(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     inside = tmp_path.as_posix().lstrip("/")  # the full path's key, as a relative path of its own

@@ -7,6 +7,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from lostreg.progress import Progress
     from lostreg.records import Record
     from lostreg.runfolder import RunFolder
@@ -16,17 +18,14 @@ if TYPE_CHECKING:
 class Collector:
     """Takes results as they come: into the run folder, onto stdout, and into the counts."""
 
-    def __init__(
-        self, folder: RunFolder | None, progress: Progress, elsewhere: list[str], *, as_json: bool, quiet: bool
-    ) -> None:
-        """Count from what an earlier run left; ``elsewhere`` is that of :func:`lostreg.cli.listing.remaining`."""
+    def __init__(self, folder: RunFolder | None, progress: Progress, *, as_json: bool, quiet: bool) -> None:
+        """Count from what an earlier run left in the folder."""
         self.folder = folder
         self.progress = progress
         self.as_json = as_json
         self.quiet = quiet
         self.objects = 0
         self.failed_here = 0
-        self.elsewhere = elsewhere
         self.stage_ms: dict[str, float] = {}
 
     def add(self, record: Record) -> None:
@@ -57,11 +56,18 @@ class Collector:
         """How many pictures failed: of the whole run, where there is a run folder."""
         return self.failed_here if self.folder is None else len(self.folder.failed)
 
-    def save_counts(self, call: dict[str, Any], tally: Tally, *, finished: bool) -> None:
-        """Write into the run folder what was done, and whether that is all that the call names."""
+    def save_counts(self, call: dict[str, Any], tally: Tally, gone: Collection[str], *, finished: bool) -> None:
+        """Write into the run folder what was done, and whether that is all that the call names.
+
+        Args:
+            call: what it names.
+            tally: of the pictures that were listed.
+            gone: failures that stand for nothing any more.
+            finished: whether all were done.
+        """
         if self.folder is None:
             return
-        self.folder.settle_failures()
+        self.folder.settle_failures(gone)
         fields: dict[str, Any] = {
             "counts": {"done": len(self.folder.done), "failed": self.failures, "in_this_call": self.progress.count}
         }
@@ -79,12 +85,12 @@ class Collector:
             "stage_ms": {stage: round(spent, 1) for stage, spent in self.stage_ms.items()},
         }
 
-    def say_counts(self, *, finished: bool) -> None:
-        """Say what was done, where it is, and what was left out."""
-        if self.elsewhere:
+    def say_counts(self, elsewhere: list[str], *, finished: bool) -> None:
+        """Say what was done, where it is, and what was left out because the run has it from ``elsewhere``."""
+        if elsewhere:
             print(
-                f"lostreg: {len(self.elsewhere)} pictures, such as {self.elsewhere[0]}, were left out: the run has "
-                "pictures of these names from other places. If they are others, give them another --output.",
+                f"lostreg: {len(elsewhere)} pictures, such as {elsewhere[0]}, were left out: the run has pictures of "
+                "these names from places that are no more. If they are others, give them another --output.",
                 file=sys.stderr,
                 flush=True,
             )

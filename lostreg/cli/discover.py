@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from lostreg.cli.collector import Collector
-from lostreg.cli.listing import in_this_shard, list_pictures, remaining
+from lostreg.cli.listing import gone_failures, in_this_shard, keys_of, list_pictures, remaining
 from lostreg.cli.options import (
     add_config_option,
     add_dataset_options,
@@ -31,9 +31,7 @@ if TYPE_CHECKING:
     from lostreg.images import Photograph
     from lostreg.records import Record
     from lostreg.runfolder import RunFolder
-    from lostreg.signals import StopRequest
     from lostreg.sources import Listing
-    from lostreg.tally import Tally
 
 WORTH_LANES = 8
 """Pictures from which on it pays to set the engine up for several forwards at once."""
@@ -86,7 +84,9 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    from lostreg.signals import StopRequest
+    from lostreg.batch import run_batch
+    from lostreg.progress import Progress
+    from lostreg.signals import StopRequest, orderly_stop
 
     _check(args)
     apply_config(args)
@@ -100,51 +100,26 @@ def run(args: argparse.Namespace) -> int:
         folder = _open_folder(args, identity, stack)
         grids = _common_grids(args, discoverer, listing)
         mine = in_this_shard(args, listing)
-        elsewhere: list[str] = []
-        rest = remaining(args, mine, folder, elsewhere)
+        rest, resumed = remaining(args, mine, folder)
         discoverer = _for_many(discoverer, rest.total, grids)
         plan = _plan(args, discoverer, identity)
-        results = _collector(args, folder, rest.total, elsewhere, stack)
+        progress = stack.enter_context(Progress(rest.total, quiet=args.quiet))
+        results = Collector(folder, progress, as_json=args.json, quiet=args.quiet)
         if folder is not None:
-            folder.begin(_call(args), **_header(args, discoverer), grids_of_their_own=grids)
+            folder.begin(_call(args), keys_of(mine), **_header(args, discoverer), grids_of_their_own=grids)
         draw = _overlay_writer(args, mine.total)
-        _work(discoverer, rest, results, plan, draw, stop, _call(args), tally)
-    if stop():
-        return stop.exit_code
-    return 3 if results.failures else 0
-
-
-def _collector(
-    args: argparse.Namespace, folder: RunFolder | None, total: int | None, elsewhere: list[str], stack: ExitStack
-) -> Collector:
-    from lostreg.progress import Progress
-
-    progress = stack.enter_context(Progress(total, quiet=args.quiet))
-    return Collector(folder, progress, elsewhere, as_json=args.json, quiet=args.quiet)
-
-
-def _work(
-    discoverer: Discoverer,
-    rest: Listing,
-    results: Collector,
-    plan: BatchPlan,
-    draw: Callable[[Record, Discovery, Photograph], None],
-    stop: StopRequest,
-    call: dict[str, Any],
-    tally: Tally,
-) -> None:
-    """Do the pictures; however that ends, the run folder says whether it was all of them."""
-    from lostreg.batch import run_batch
-    from lostreg.signals import orderly_stop
-
-    finished = False
-    with orderly_stop(stop):
+        finished = False
+        stack.enter_context(orderly_stop(stop))
         try:
             run_batch(discoverer, rest.items, results, plan, on_discovery=draw, stopped=stop)
             finished = not stop()
         finally:
-            results.save_counts(call, tally, finished=finished)
-        results.say_counts(finished=finished)
+            gone = gone_failures(args, folder, resumed) if folder is not None and finished else set()
+            results.save_counts(_call(args), tally, gone, finished=finished)
+        results.say_counts(resumed.elsewhere, finished=finished)
+    if stop():
+        return stop.exit_code
+    return 3 if results.failures else 0
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -241,7 +216,9 @@ def _open_folder(args: argparse.Namespace, identity: dict[str, Any], stack: Exit
 
 def _call(args: argparse.Namespace) -> dict[str, Any]:
     """Return what names the pictures of this call."""
-    return {"sources": args.sources, "dataset": _dataset_named(args), "every": args.every}
+    sources = [source if source == "-" else os.path.abspath(source) for source in args.sources]  # noqa: PTH100
+    annotations = None if args.annotations is None else str(args.annotations)
+    return {"sources": sources, "dataset": _dataset_named(args), "annotations": annotations, "every": args.every}
 
 
 def _dataset_named(args: argparse.Namespace) -> dict[str, Any] | None:

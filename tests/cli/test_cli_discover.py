@@ -21,6 +21,7 @@ from lostreg.catalogue import OFFLINE_MODEL
 from lostreg.cli import main
 from lostreg.cli.discover import _plan
 from lostreg.engines import make_engine, native_precisions
+from lostreg.runfolder import RunFolder
 from lostreg.runreader import read_failures, read_header, read_records
 
 pytestmark = pytest.mark.weights
@@ -125,14 +126,76 @@ def test_a_reader_that_goes_away_leaves_a_run_that_says_it_is_not_finished(photo
     assert read_header(run)["state"] == "complete"
 
 
-def test_another_picture_of_the_same_name_is_left_out_loudly(photos, tmp_path, capsys):
+def test_another_picture_of_the_same_name_gets_a_key_of_its_own_in_any_folder(photos, tmp_path, monkeypatch, capsys):
+    run = tmp_path / "run"
+    for folder in (photos, photos / "sub", photos, photos / "sub"):
+        monkeypatch.chdir(folder)
+        assert main(["discover", "a.jpg", "--output", str(run), *MODEL]) == 0
+    paths = [record.path for record in read_records(run)]
+    assert paths == [str(photos / "a.jpg"), str(photos / "sub" / "a.jpg")]
+    assert capsys.readouterr().err == ""
+
+
+def test_pictures_whose_folder_was_moved_are_left_out_loudly(photos, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert main(["discover", str(photos), "--output", str(run), *MODEL]) == 0
+    photos.rename(tmp_path / "moved")
+    picture(tmp_path / "moved" / "new.jpg")
+    assert main(["discover", str(tmp_path / "moved"), "--output", str(run), *MODEL]) == 0
+    assert "3 pictures, such as a.jpg, were left out" in capsys.readouterr().err
+    assert len(list(read_records(run))) == 4
+
+
+def test_an_archive_is_the_same_however_its_path_is_typed(photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with tarfile.open("a.tar", "w") as archive:
+        archive.add(photos, "photos")
+        archive.add(photos / "a.jpg", "photos/a.jpg")
+    for typed in ("a.tar", "./a.tar", str(tmp_path / "a.tar")):
+        assert main(["discover", typed, "--output", "run", *MODEL]) == 0
+    assert len(list(read_records(tmp_path / "run"))) == 4
+
+
+def test_a_failure_mended_under_another_key_is_mended(photos, tmp_path):
+    bad = photos / "sub" / "bad.jpg"
+    bad.write_text("no picture")
+    run = tmp_path / "run"
+    assert main(["discover", str(photos), "--output", str(run), *MODEL]) == 3
+    picture(bad)
+    assert main(["discover", str(bad), "--retry-failed", "--output", str(run), *MODEL]) == 0
+    assert main(["discover", str(photos), "--output", str(run), *MODEL]) == 0
+    assert sorted(record.key for record in read_records(run)) == ["a.jpg", "a.png", "bad.jpg", "sub/a.jpg"]
+
+
+def test_what_a_source_has_no_more_fails_no_more(photos, tmp_path):
+    """An archive that was damaged, a source that was missing, a picture that was deleted; then shards that merge."""
+    with tarfile.open(tmp_path / "whole.tar", "w") as archive:
+        archive.add(photos, "photos")
+    whole = (tmp_path / "whole.tar").read_bytes()
+    (tmp_path / "a.tar").write_bytes(whole[:4000])
+    (photos / "bad.jpg").write_text("no picture")
+    run = tmp_path / "run"
+    command = ["discover", str(photos), str(tmp_path / "a.tar"), str(tmp_path / "late"), "--output", str(run), *MODEL]
+    command += ["--shard", "1/1"]
+    assert main(command) == 3
+    assert {failure["reason"] for failure in read_failures(run)} >= {"damaged", "missing", "not-an-image"}
+    (tmp_path / "a.tar").write_bytes(whole)
+    (photos / "bad.jpg").unlink()
+    (tmp_path / "late").mkdir()
+    picture(tmp_path / "late" / "late.jpg")
+    assert main([*command, "--retry-failed"]) == 0
+    assert main(["merge", str(run), "--output", str(tmp_path / "all")]) == 0
+    assert len(list(read_records(tmp_path / "all"))) == 7
+
+
+def test_a_stopped_call_is_complete_when_another_has_done_its_pictures(photos, tmp_path):
     run = tmp_path / "run"
     assert main(["discover", str(photos / "a.jpg"), "--output", str(run), *MODEL]) == 0
-    assert capsys.readouterr().err == ""
-    assert main(["discover", str(photos / "a.jpg"), "--output", str(run), *MODEL]) == 0
-    assert capsys.readouterr().err == ""
-    assert main(["discover", str(photos / "sub"), "--output", str(run), *MODEL]) == 0
-    assert "1 pictures, such as a.jpg, were left out" in capsys.readouterr().err
+    with RunFolder(run, read_header(run)["identity"]) as folder:
+        folder.begin({"sources": [f"{photos}/"]}, ["a.jpg", "a.png", "sub/a.jpg"])
+    assert read_header(run)["state"] == "running"
+    assert main(["discover", str(photos), "--output", str(run), *MODEL]) == 0
+    assert read_header(run)["state"] == "complete"
 
 
 def test_the_order_of_sources_doubles_and_drops_no_picture(photos, tmp_path, capsys):
