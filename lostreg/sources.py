@@ -224,11 +224,10 @@ def _chain(items: list[ImageItem], streams: list[Path], every: int, stopped: Cal
     """Yield files, then what archives and videos hold, under keys that no other picture has."""
     keys, paths = {item.key for item in items}, {item.path for item in items}
     yield from items
-    for stream in _named_once(streams):
+    for where, stream in _named_once(streams).items():
         is_video = stream.suffix.lower() in VIDEO_SUFFIXES
-        for item in _from_video(stream, every, stopped) if is_video else _from_archive(stream, stopped):
-            absolute = os.path.abspath(item.path)  # noqa: PTH100 - as above
-            yield replace(item, key=_free(item.key, keys), path=_free(absolute, paths))
+        for item in _from_video(stream, where, every, stopped) if is_video else _from_archive(stream, where, stopped):
+            yield replace(item, key=_free(item.key, keys), path=_free(item.path, paths))
 
 
 def _free(name: str, taken: set[str]) -> str:
@@ -239,36 +238,37 @@ def _free(name: str, taken: set[str]) -> str:
     return name
 
 
-def _named_once(paths: list[Path]) -> list[Path]:
+def _named_once(paths: list[Path]) -> dict[str, Path]:
+    """Return paths as typed, by where they are."""
     chosen: dict[str, Path] = {}
     for path in paths:
         chosen.setdefault(os.path.abspath(path), path)  # noqa: PTH100 - as above
-    return list(chosen.values())
+    return chosen
 
 
-def _from_video(path: Path, every: int, stopped: Callable[[], bool]) -> Iterator[ImageItem]:
+def _from_video(path: Path, where: str, every: int, stopped: Callable[[], bool]) -> Iterator[ImageItem]:
     prefix = _clean(path.as_posix())
     try:
         for name, content in frames_in(path, every, stopped):
-            yield ImageItem(f"{prefix}/{name}", f"{path}:{name}", content)
+            yield ImageItem(f"{prefix}/{name}", f"{where}:{name}", content)
     except ImageError as error:
-        yield ImageItem(prefix, str(path), error)
+        yield ImageItem(prefix, where, error)
 
 
-def _from_archive(path: Path, stopped: Callable[[], bool]) -> Iterator[ImageItem]:
-    """Yield the pictures of a tar in order; no name becomes a path on disk."""
+def _from_archive(path: Path, where: str, stopped: Callable[[], bool]) -> Iterator[ImageItem]:
+    """Yield the pictures of a tar in order; no name becomes a path on disk, and ``..`` in one leads nowhere."""
     prefix = _clean(path.as_posix())
     empty = True
     try:
         for name, content in pictures_in(path, stopped):
             empty = False
-            yield ImageItem(f"{prefix}/{_clean(name)}", f"{path}:{name}", content)
+            yield ImageItem(f"{prefix}/{_clean(name)}", f"{where}:{name}", content)
     except ARCHIVE_ERRORS as error:
         sentence = f"The archive {path} is damaged or cut short: {error}; the pictures before that point are done."
-        yield ImageItem(prefix, str(path), ImageError("damaged", sentence))
+        yield ImageItem(prefix, where, ImageError("damaged", sentence))
     else:
         if empty and not stopped():
-            yield ImageItem(prefix, str(path), ImageError("not-an-image", f"The archive {path} holds no picture."))
+            yield ImageItem(prefix, where, ImageError("not-an-image", f"The archive {path} holds no picture."))
 
 
 def _is_stream(path: Path) -> bool:

@@ -142,6 +142,13 @@ def test_an_archive_without_pictures_is_one_failure(tmp_path):
             item.read()
 
 
+def test_a_member_is_never_taken_for_a_file_on_disk(photo, tmp_path):
+    name = "../../photo.jpg"
+    (tmp_path / "a.tar").write_bytes(archive_of(name, content=photo))
+    items = list(list_sources([str(tmp_path / "photo.jpg"), str(tmp_path / "a.tar")], io.StringIO()).items)
+    assert [item.path for item in items] == [str(tmp_path / "photo.jpg"), f"{tmp_path / 'a.tar'}:{name}"]
+
+
 def test_a_sentence_names_the_member(tmp_path):
     (tmp_path / "a.tar").write_bytes(archive_of("sub/empty.jpg", content=b""))
     (item,) = list_sources([str(tmp_path / "a.tar")], io.StringIO()).items

@@ -134,7 +134,7 @@ def _of_dataset(args: argparse.Namespace) -> Listing:
     from lostreg.sources import ImageItem, Listing
 
     dataset = open_named_dataset(args)
-    items = [ImageItem(image.key, str(image.path.absolute()), image.path) for image in dataset.images]
+    items = [ImageItem(image.key, os.path.abspath(image.path), image.path) for image in dataset.images]  # noqa: PTH100
     return Listing(items, len(items))
 
 

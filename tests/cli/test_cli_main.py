@@ -113,6 +113,11 @@ def test_closed_streams_do_no_harm(closed):
     assert len(json.loads(done.stdout)) > 15
 
 
+def test_what_a_closed_stderr_does_not_take_stays_out_of_stdout(tmp_path):
+    done = run_in_shell(f"lostreg export {tmp_path} --format csv --output {tmp_path} --json 2>&-")
+    assert (done.returncode, done.stdout) == (6, b"")
+
+
 def test_nothing_is_read_from_a_closed_stdin():
     done = run_in_shell("lostreg discover - <&-")
     assert (done.returncode, done.stdout) == (2, b"")
